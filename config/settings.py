@@ -1,0 +1,124 @@
+"""Every setting of readside: name, default, unit, meaning. Nothing else reads the environment.
+
+A value comes from the first of these that has it: a command-line option, the environment (``READSIDE_…``), ``.env``,
+``<data-dir>/run.toml`` (what a running native stack chose: ports, credentials), ``readside.toml``, the default.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+ENV_PREFIX = "READSIDE_"
+RUN_FILE = "run.toml"
+
+
+class Settings(BaseSettings):
+    """The effective settings; immutable, read once in a process's ``main`` and passed on as an argument."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_file=".env", toml_file="readside.toml", frozen=True, extra="forbid"
+    )
+
+    data_dir: Path = Field(Path(".readside"), description="Directory of all state of the native stack.")
+
+    writer_address: str = Field("127.0.0.1:8001", description="host:port the writer's HTTP server listens on.")
+    queries_address: str = Field("127.0.0.1:8002", description="host:port of the query server and dashboard.")
+    analytics_address: str = Field(
+        "127.0.0.1:8003", description="host:port of the analytics projector's own SQL endpoint (internal)."
+    )
+    postgres_address: str = Field("127.0.0.1:5433", description="host:port of the native stack's PostgreSQL.")
+    kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma separated.")
+    connect_url: str = Field("http://127.0.0.1:8083", description="Base URL of Kafka Connect's REST interface.")
+
+    admin_dsn: SecretStr | None = Field(
+        None, description="libpq URL that may create roles and databases; used by set-up alone."
+    )
+    writer_dsn: SecretStr | None = Field(None, description="libpq URL of the writer's role on the write database.")
+    source_dsn: SecretStr | None = Field(
+        None, description="libpq URL of the captured database, as a role that may replicate and read its tables."
+    )
+    serving_dsn: SecretStr | None = Field(None, description="libpq URL of the serving store, as the projector's role.")
+    queries_dsn: SecretStr | None = Field(
+        None, description="libpq URL of the serving store, as the read-only role of the query server."
+    )
+
+    topic_prefix: str = Field("shop", description="Debezium's topic.prefix; topics are <prefix>.<schema>.<table>.")
+    topic_partitions: int = Field(4, ge=1, description="Partitions of each table topic that readside creates.")
+    connector: str = Field("readside", description="Name of the connector in Kafka Connect.")
+    slot: str = Field("readside", description="Logical replication slot on the captured database.")
+    publication: str = Field("readside", description="Publication on the captured database.")
+    tables: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Captured tables, schema.table, comma separated; empty: every one with a primary key."
+    )
+    models: str = Field("projectors.read_models", description="Python package that declares the read models.")
+
+    pulse_interval_s: float = Field(0.5, gt=0, description="Seconds between two pulses through the pipeline.")
+    batch_changes: int = Field(10_000, ge=1, description="Most changes applied in one store transaction.")
+    analytics_interval_s: float = Field(
+        0.2, ge=0, description="Least seconds between two commits of the analytics projector."
+    )
+
+    currency: str = Field("USD", pattern="^[A-Z]{3}$", description="The shop's one currency, ISO 4217.")
+    token_wait_s: float = Field(2.0, ge=0, description="Seconds a read waits for its token without Prefer: wait.")
+    token_wait_max_s: float = Field(30.0, ge=0, description="Longest Prefer: wait that is honoured, in seconds.")
+    body_limit_bytes: int = Field(65_536, ge=1, description="Largest HTTP request body; above it 413.")
+    sql_timeout_s: float = Field(10.0, gt=0, description="Longest run of one ad hoc statement, in seconds.")
+    sql_rows: int = Field(10_000, ge=1, description="Most rows one ad hoc statement answers with.")
+    sql_memory: str = Field("1GB", description="DuckDB memory_limit of the analytics store.")
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _split_tables(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources as the module's docstring says."""
+        early: dict[str, Any] = {**dotenv_settings(), **env_settings(), **init_settings()}
+        run_file = Path(early.get("data_dir", cls.model_fields["data_dir"].default)) / RUN_FILE
+        return (
+            init_settings,
+            env_settings,
+            dotenv_settings,
+            TomlConfigSettingsSource(settings_cls, run_file),
+            TomlConfigSettingsSource(settings_cls, Path("readside.toml")),
+        )
+
+    @property
+    def fields(self) -> dict[str, FieldInfo]:
+        """Each setting's declaration by name, for the documentation and the ``config`` command."""
+        return type(self).model_fields
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Environment variables that give a child process exactly these settings, secrets included."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith(ENV_PREFIX)}
+    for name in type(settings).model_fields:
+        value: Any = getattr(settings, name)
+        if value is None:
+            continue
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if isinstance(value, tuple):
+            value = ",".join(value)
+        env[ENV_PREFIX + name.upper()] = str(value)
+    return env
