@@ -28,55 +28,79 @@ class Settings(BaseSettings):
     """The effective settings; immutable, read once in a process's ``main`` and passed on as an argument."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_file=".env", toml_file="readside.toml", frozen=True, extra="forbid"
+        env_prefix=ENV_PREFIX,
+        env_file=".env",
+        toml_file="readside.toml",
+        frozen=True,
+        extra="forbid",
+        dotenv_filtering="match_prefix",  # .env also holds the secrets of docker-compose.yml
     )
 
-    data_dir: Path = Field(Path(".readside"), description="Directory of all state of the native stack.")
+    data_dir: Path = Field(default=Path(".readside"), description="Directory of all state of the native stack.")
 
-    writer_address: str = Field("127.0.0.1:8001", description="host:port the writer's HTTP server listens on.")
-    queries_address: str = Field("127.0.0.1:8002", description="host:port of the query server and dashboard.")
+    writer_address: str = Field(default="127.0.0.1:8001", description="host:port the writer's HTTP server listens on.")
+    queries_address: str = Field(default="127.0.0.1:8002", description="host:port of the query server and dashboard.")
     analytics_address: str = Field(
-        "127.0.0.1:8003", description="host:port of the analytics projector's own SQL endpoint (internal)."
+        default="127.0.0.1:8003", description="host:port of the analytics projector's own SQL endpoint (internal)."
     )
-    postgres_address: str = Field("127.0.0.1:5433", description="host:port of the native stack's PostgreSQL.")
-    kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma separated.")
-    connect_url: str = Field("http://127.0.0.1:8083", description="Base URL of Kafka Connect's REST interface.")
+    postgres_address: str = Field(default="127.0.0.1:5433", description="host:port of the native stack's PostgreSQL.")
+    postgres_bin: Path | None = Field(
+        default=None,
+        description="Folder with postgres and initdb (15 or newer); empty: the one that came as a Python package.",
+    )
+    postgres_user: str = Field(
+        default="",
+        description="System user that PostgreSQL runs as when root starts the stack; empty: postgres, else nobody.",
+    )
+    kafka: str = Field(default="127.0.0.1:9092", description="Kafka bootstrap servers, comma separated.")
+    connect_url: str = Field(default="http://127.0.0.1:8083", description="Base URL of Kafka Connect's REST interface.")
 
     admin_dsn: SecretStr | None = Field(
-        None, description="libpq URL that may create roles and databases; used by set-up alone."
+        default=None, description="libpq URL that may create roles and databases; used by set-up alone."
     )
-    writer_dsn: SecretStr | None = Field(None, description="libpq URL of the writer's role on the write database.")
+    writer_dsn: SecretStr | None = Field(
+        default=None, description="libpq URL of the writer's role on the write database."
+    )
     source_dsn: SecretStr | None = Field(
-        None, description="libpq URL of the captured database, as a role that may replicate and read its tables."
+        default=None,
+        description="libpq URL of the captured database, as a role that may replicate and read its tables.",
     )
-    serving_dsn: SecretStr | None = Field(None, description="libpq URL of the serving store, as the projector's role.")
+    serving_dsn: SecretStr | None = Field(
+        default=None, description="libpq URL of the serving store, as the projector's role."
+    )
     queries_dsn: SecretStr | None = Field(
-        None, description="libpq URL of the serving store, as the read-only role of the query server."
+        default=None, description="libpq URL of the serving store, as the read-only role of the query server."
     )
 
-    topic_prefix: str = Field("shop", description="Debezium's topic.prefix; topics are <prefix>.<schema>.<table>.")
-    topic_partitions: int = Field(4, ge=1, description="Partitions of each table topic that readside creates.")
-    connector: str = Field("readside", description="Name of the connector in Kafka Connect.")
-    slot: str = Field("readside", description="Logical replication slot on the captured database.")
-    publication: str = Field("readside", description="Publication on the captured database.")
+    topic_prefix: str = Field(
+        default="shop", description="Debezium's topic.prefix; topics are <prefix>.<schema>.<table>."
+    )
+    topic_partitions: int = Field(default=4, ge=1, description="Partitions of each table topic that readside creates.")
+    connector: str = Field(default="readside", description="Name of the connector in Kafka Connect.")
+    slot: str = Field(default="readside", description="Logical replication slot on the captured database.")
+    publication: str = Field(default="readside", description="Publication on the captured database.")
     tables: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Captured tables, schema.table, comma separated; empty: every one with a primary key."
+        default=(), description="Captured tables, schema.table, comma separated; empty: every one with a primary key."
     )
-    models: str = Field("projectors.read_models", description="Python package that declares the read models.")
+    models: str = Field(default="projectors.read_models", description="Python package that declares the read models.")
 
-    pulse_interval_s: float = Field(0.5, gt=0, description="Seconds between two pulses through the pipeline.")
-    batch_changes: int = Field(10_000, ge=1, description="Most changes applied in one store transaction.")
+    pulse_interval_s: float = Field(default=0.5, gt=0, description="Seconds between two pulses through the pipeline.")
+    batch_changes: int = Field(default=10_000, ge=1, description="Most changes applied in one store transaction.")
     analytics_interval_s: float = Field(
-        0.2, ge=0, description="Least seconds between two commits of the analytics projector."
+        default=0.2, ge=0, description="Least seconds between two commits of the analytics projector."
     )
 
-    currency: str = Field("USD", pattern="^[A-Z]{3}$", description="The shop's one currency, ISO 4217.")
-    token_wait_s: float = Field(2.0, ge=0, description="Seconds a read waits for its token without Prefer: wait.")
-    token_wait_max_s: float = Field(30.0, ge=0, description="Longest Prefer: wait that is honoured, in seconds.")
-    body_limit_bytes: int = Field(65_536, ge=1, description="Largest HTTP request body; above it 413.")
-    sql_timeout_s: float = Field(10.0, gt=0, description="Longest run of one ad hoc statement, in seconds.")
-    sql_rows: int = Field(10_000, ge=1, description="Most rows one ad hoc statement answers with.")
-    sql_memory: str = Field("1GB", description="DuckDB memory_limit of the analytics store.")
+    currency: str = Field(default="USD", pattern="^[A-Z]{3}$", description="The shop's one currency, ISO 4217.")
+    token_wait_s: float = Field(
+        default=2.0, ge=0, description="Seconds a read waits for its token without Prefer: wait."
+    )
+    token_wait_max_s: float = Field(
+        default=30.0, ge=0, description="Longest Prefer: wait that is honoured, in seconds."
+    )
+    body_limit_bytes: int = Field(default=65_536, ge=1, description="Largest HTTP request body; above it 413.")
+    sql_timeout_s: float = Field(default=10.0, gt=0, description="Longest run of one ad hoc statement, in seconds.")
+    sql_rows: int = Field(default=10_000, ge=1, description="Most rows one ad hoc statement answers with.")
+    sql_memory: str = Field(default="1GB", description="DuckDB memory_limit of the analytics store.")
 
     @field_validator("tables", mode="before")
     @classmethod
