@@ -58,15 +58,16 @@ class Report:
 class Pace:
     """Says when the next request is due; one schedule for all threads."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval_s = 1 / rate
-        self._due = time.monotonic()
+        self._clock = clock
+        self._due = clock()
         self._lock = threading.Lock()
 
     def next(self) -> float:
         """Seconds to wait for one's own place in the schedule."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             self._due = max(self._due + self._interval_s, now - DEBT_S)
             return max(0.0, self._due - now)
 
