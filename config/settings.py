@@ -91,11 +91,26 @@ class Settings(BaseSettings):
     )
 
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$", description="The shop's one currency, ISO 4217.")
+    idempotency_ttl_s: float = Field(
+        default=86_400, gt=0, description="Seconds for which the answer to an Idempotency-Key is kept."
+    )
+    writer_connections: int = Field(
+        default=8, ge=1, description="Most connections of the writer to the write database."
+    )
     token_wait_s: float = Field(
         default=2.0, ge=0, description="Seconds a read waits for its token without Prefer: wait."
     )
     token_wait_max_s: float = Field(
         default=30.0, ge=0, description="Longest Prefer: wait that is honoured, in seconds."
+    )
+    token_waiters: int = Field(
+        default=64, ge=1, description="Most reads of the serving store that wait at once; beyond them 503."
+    )
+    analytics_calls: int = Field(
+        default=16, ge=1, description="Most requests of the query server to the analytics store at once; then 503."
+    )
+    queries_connections: int = Field(
+        default=8, ge=2, description="Most connections of the query server to the serving store."
     )
     body_limit_bytes: int = Field(default=65_536, ge=1, description="Largest HTTP request body; above it 413.")
     sql_timeout_s: float = Field(default=10.0, gt=0, description="Longest run of one ad hoc statement, in seconds.")

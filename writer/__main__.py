@@ -1,0 +1,41 @@
+"""``python -m writer``: serve the commands until SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import uvicorn
+
+from config.logs import configure_logging
+from config.settings import Settings
+from writer.app import make_app
+from writer.listening import NotAllowed, host_and_port
+from writer.transaction import open_pool
+
+
+def main() -> int:
+    """Serve; 2 where the settings do not allow it."""
+    configure_logging()
+    settings = Settings()
+    if settings.writer_dsn is None:
+        print("writer: READSIDE_WRITER_DSN is not set; give the libpq URL of the write database", file=sys.stderr)  # noqa: T201
+        return 2
+    try:
+        host, port = host_and_port(settings.writer_address)
+    except NotAllowed as error:
+        print(f"writer: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    pool = open_pool(settings.writer_dsn.get_secret_value(), settings.writer_connections)
+    # uvicorn drains, then raises the signal again for whoever was to get it: a stop that was asked for is a success.
+    signal.signal(signal.SIGTERM, _stop)
+    uvicorn.run(make_app(settings, pool), host=host, port=port, http="httptools", log_config=None, access_log=False)
+    return 0
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
