@@ -29,6 +29,9 @@ TRACKED = [
 #: store's transactions is how a checkpoint parts from the rows it speaks of.
 TRANSACTION_OWNERS = {
     "cdc/connector.py": "one statement at a time on the source: the slot's state and the pulse",
+    "projectors/analytics/sql.py": "an ad hoc statement is one read-only transaction",
+    "projectors/analytics/store.py": "a batch and its checkpoint are one transaction",
+    "projectors/serving/store.py": "a batch and its checkpoint are one transaction",
     "queries/store.py": "each read is one statement",
     "queries/watch.py": "listens, which a transaction would hold back",
     "stack/provision.py": "creates databases, which cannot be done inside a transaction",
@@ -36,7 +39,7 @@ TRANSACTION_OWNERS = {
     "writer/transaction.py": "a command is one transaction",
 }
 ENDS_TRANSACTION = re.compile(
-    r"""\.commit\(|\.rollback\(|autocommit\W+True|\.autocommit|["'](?:begin|commit|rollback)\b"""
+    r"""\.commit\(|\.rollback\(|autocommit\W+True|\.autocommit|["'](?:begin|commit|rollback)(?:["';]| transaction)"""
 )
 
 #: The one module that reads the environment, and the one that changes it, on the way to becoming another program.
@@ -44,7 +47,7 @@ ENVIRONMENT_USERS = {"config/settings.py", "stack/launch.py"}
 
 MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:work|root|home|Users)/\w")
 REGISTRY = re.compile(
-    r"https?://[\w.-]*(?:pypi|pythonhosted|maven|npmjs|crates\.io|golang)[\w.-]*|(?:extra-)?index-url"
+    r"https?://[\w.-]*(?:pypi|pythonhosted|maven|npmjs|crates\.io|golang)[\w.-]*|(?:extra-)?index[-_]url"
 )
 LOCKS = {"uv.lock"}  # written by tools, whose format holds addresses
 
