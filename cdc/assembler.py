@@ -1,0 +1,195 @@
+"""Records in any interleaving that keeps each partition's order → whole source transactions in commit order.
+
+No I/O, no clock. What makes it exact (docs/decisions/0002, notes debezium-restart.md section 3):
+
+- A transaction is whole when its END is known and, for every table read here, as many distinct places (``total_order``)
+  have been seen as END counts. ENDs come in commit order, and END's LSN is unique and increasing.
+- A connector that starts again at its slot sends whole transactions once more, rows identical but for
+  ``source.sequence``. A reader may have seen only a prefix of the first copy; rows of both copies are interchangeable.
+- A row belongs to a transaction that was already handed out exactly if the transaction *before* its own ended before
+  the last one handed out did. Only in the first transaction after a connector's start Debezium does not say which that
+  is; there the latest handed-out transactions are remembered by xid.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cdc.change import Change, End
+from cdc.errors import SourceChanged
+
+Partition = tuple[str, int]  # topic, partition
+
+#: How many handed-out transactions are remembered by xid, in memory and in a checkpoint.
+_REMEMBERED = 100_000
+_REMEMBERED_IN_STATE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A whole source transaction: all its changes of the tables read here, in the order they were made."""
+
+    xid: int  #: 32 bit
+    end_lsn: int
+    committed_us: int  #: commit time at the source, microseconds since 1970 UTC
+    changes: tuple[Change, ...]
+
+
+@dataclass(slots=True)
+class _Pending:
+    rows: dict[int, Change] = field(default_factory=dict[int, Change])
+    first: dict[Partition, int] = field(default_factory=dict[Partition, int])  # lowest offset by partition
+
+
+@dataclass(slots=True)
+class _Waiting:
+    end: End
+    offset: int
+    needed: int
+
+
+@dataclass(slots=True)
+class Counters:
+    """What became of the rows fed in, since the assembler was made."""
+
+    duplicates: int = 0  #: rows of transactions handed out before, or repeated within one
+    handed_out: int = 0
+
+
+class Assembler:
+    """Collects rows and ENDs; hands out whole transactions. Its state can be kept in a checkpoint and taken up again."""
+
+    def __init__(self, tables: Iterable[str], transaction_topic: str, state: Mapping[str, Any] | None = None) -> None:
+        """``tables``: schema.table names whose rows will be fed; ``state``: what ``state()`` gave, None at the start."""
+        saved: Mapping[str, Any] = state or {}
+        self.counters = Counters()
+        self._tables = frozenset(tables)
+        self._transaction_topic = transaction_topic
+        self._pending: dict[int, _Pending] = {}
+        self._waiting: deque[_Waiting] = deque()
+        self._end_lsn: int = saved.get("end_lsn", 0)
+        self._frontier: dict[Partition, int] = _unpack(saved.get("frontier", {}))
+        self._handed_out: dict[int, int] = {int(xid): lsn for xid, lsn in saved.get("handed_out", {}).items()}
+        # A checkpoint's rows below the frontier were all used, but for those of its unfinished transactions.
+        self._resumed_frontier = dict(self._frontier)
+        self._resumed_pending = frozenset(saved.get("pending", ()))
+
+    @property
+    def end_lsn(self) -> int:
+        """END LSN of the last transaction handed out; 0 before the first."""
+        return self._end_lsn
+
+    @property
+    def waiting(self) -> int:
+        """ENDs seen whose transactions are not handed out yet."""
+        return len(self._waiting)
+
+    def add(self, partition: Partition, offset: int, change: Change) -> None:
+        """Feed a streamed row change (not a snapshot row) in its partition's order."""
+        self.passed(partition, offset)
+        assert change.xid is not None
+        if offset < self._resumed_frontier.get(partition, 0) and change.xid not in self._resumed_pending:
+            self.counters.duplicates += 1
+            return
+        if self._was_handed_out(change):
+            self.counters.duplicates += 1
+            return
+        pending = self._pending.setdefault(change.xid, _Pending())
+        if change.order in pending.rows:
+            self.counters.duplicates += 1
+        pending.rows[change.order] = change
+        pending.first.setdefault(partition, offset)
+
+    def add_end(self, partition: Partition, offset: int, end: End) -> None:
+        """Feed an END in its partition's order. Raises SourceChanged when commit order goes backwards among new ones."""
+        self.passed(partition, offset)
+        newest = self._waiting[-1].end.end_lsn if self._waiting else self._end_lsn
+        if end.end_lsn <= newest:
+            if end.end_lsn <= self._end_lsn:
+                self._pending.pop(end.xid, None)
+                self._remember(end.xid, end.end_lsn)
+            return
+        needed = sum(count for table, count in end.counts.items() if table in self._tables)
+        self._waiting.append(_Waiting(end, offset, needed))
+
+    def passed(self, partition: Partition, offset: int) -> None:
+        """Note that a record was read, whatever it was: the partition's frontier is behind it."""
+        self._frontier[partition] = max(self._frontier.get(partition, 0), offset + 1)
+
+    def has_passed(self, partition: Partition, offset: int) -> bool:
+        """Whether a record was read before, by this assembler or by the one whose state it took up."""
+        return offset < self._frontier.get(partition, 0)
+
+    def take(self, most_changes: int) -> list[Transaction]:
+        """Whole transactions that are next in commit order, at least one if there is one, about ``most_changes`` rows."""
+        taken: list[Transaction] = []
+        changes = 0
+        while self._waiting and changes < most_changes:
+            head = self._waiting[0]
+            pending = self._pending.get(head.end.xid)
+            seen = len(pending.rows) if pending else 0
+            if seen < head.needed:
+                break
+            if seen > head.needed:
+                raise SourceChanged(
+                    f"transaction {head.end.xid} (end LSN {head.end.end_lsn}) has {seen} changes where its END counts "
+                    f"{head.needed}: the connector did not start at its slot; run `readside doctor`"
+                )
+            self._waiting.popleft()
+            rows = self._pending.pop(head.end.xid).rows if pending else {}
+            end = head.end
+            taken.append(
+                Transaction(end.xid, end.end_lsn, end.committed_us, tuple(rows[order] for order in sorted(rows)))
+            )
+            changes += seen
+            self._end_lsn = end.end_lsn
+            self._remember(end.xid, end.end_lsn)
+        self.counters.handed_out += changes
+        return taken
+
+    def restart_offsets(self) -> dict[Partition, int]:
+        """Where to read on after a crash, by partition, when everything handed out so far has been stored."""
+        offsets = dict(self._frontier)
+        for pending in self._pending.values():
+            for partition, offset in pending.first.items():
+                offsets[partition] = min(offsets[partition], offset)
+        if self._waiting:
+            offsets[self._transaction_topic, 0] = self._waiting[0].offset
+        return offsets
+
+    def state(self) -> dict[str, Any]:
+        """JSON-able state to be stored with what has been handed out; ``restart`` is restart_offsets()."""
+        remembered = list(self._handed_out.items())[-_REMEMBERED_IN_STATE:]
+        return {
+            "end_lsn": self._end_lsn,
+            "frontier": _pack(self._frontier),
+            "restart": _pack(self.restart_offsets()),
+            "pending": sorted(self._pending),
+            "handed_out": {str(xid): lsn for xid, lsn in remembered},
+        }
+
+    def _was_handed_out(self, change: Change) -> bool:
+        if change.previous_end is not None:
+            return change.previous_end < self._end_lsn
+        assert change.xid is not None
+        return change.lsn <= self._handed_out.get(change.xid, -1)
+
+    def _remember(self, xid: int, end_lsn: int) -> None:
+        self._handed_out.pop(xid, None)
+        self._handed_out[xid] = end_lsn
+        if len(self._handed_out) > _REMEMBERED:
+            del self._handed_out[next(iter(self._handed_out))]
+
+
+def _pack(offsets: Mapping[Partition, int]) -> dict[str, dict[str, int]]:
+    packed: dict[str, dict[str, int]] = {}
+    for (topic, partition), offset in sorted(offsets.items()):
+        packed.setdefault(topic, {})[str(partition)] = offset
+    return packed
+
+
+def _unpack(packed: Mapping[str, Mapping[str, int]]) -> dict[Partition, int]:
+    return {(t, int(p)): offset for t, partitions in packed.items() for p, offset in partitions.items()}

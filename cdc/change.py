@@ -1,0 +1,194 @@
+"""The one module that knows Debezium's envelope: a Kafka record's bytes become a ``Change`` or an ``End``.
+
+Row images stay the JSON bytes that Debezium wrote; a store types them by its own catalogue. Only columns that hold the
+unavailable-value placeholder are touched here: they are taken out, so that an absent column means "as it was".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from cdc.errors import Poison
+
+#: Value of ``unavailable.value.placeholder`` in connector.json: what Debezium sends for a TOASTed column that an update
+#: did not touch. Random, so that no application stores it by chance (notes on trap 1).
+PLACEHOLDER = "readside:unavailable:7d1c63c0b5a94a0e"
+_PLACEHOLDER_BYTES = PLACEHOLDER.encode()
+_PLACEHOLDER_FORMS = (PLACEHOLDER, PLACEHOLDER.encode().hex())
+
+Op = Literal["r", "c", "u", "d", "t"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row change, or one TRUNCATE of one table, at one place of one source transaction."""
+
+    table: str  #: schema.table, from the envelope's source block (a topic's name can be ambiguous)
+    op: Op  #: r snapshot row, c insert, u update, d delete, t truncate
+    key: bytes | None  #: replica identity columns as JSON, in key order; None for t
+    row: bytes | None  #: the new row as JSON without unavailable columns; None for d and t
+    partial: bool  #: columns were unavailable: absent ones keep the stored value
+    old_key: bytes | None  #: for a c that ends a key change: the row's key before it
+    xid: int | None  #: the source transaction, 32 bit; None for r
+    order: int  #: place in the transaction from 1; 0 for r
+    lsn: int  #: of the row's own WAL record: neither unique nor increasing
+    previous_end: int | None  #: end LSN of the transaction before this one; None right after a connector's start
+    committed_us: int  #: commit time at the source, microseconds since 1970 UTC
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The transaction topic's END: the transaction's place in commit order and how many changes each table has."""
+
+    xid: int  #: 32 bit
+    end_lsn: int  #: end of the commit record: unique and increasing in commit order
+    counts: dict[str, int]  #: changes by schema.table; entries of logical messages are left out
+    committed_us: int  #: microseconds since 1970 UTC, in whole milliseconds
+
+
+class _Source(Struct):
+    schema: str
+    table: str
+    lsn: int | None = None
+    txId: int | None = None
+    ts_us: int | None = None
+    sequence: str | None = None
+
+
+class _Place(Struct):
+    total_order: int
+
+
+class _Envelope(Struct):
+    op: str
+    source: _Source
+    after: Raw | None = None
+    transaction: _Place | None = None
+
+
+class _Count(Struct):
+    data_collection: str
+    event_count: int
+
+
+class _Boundary(Struct):
+    status: str
+    id: str
+    ts_ms: int
+    data_collections: list[_Count] | None = None
+
+
+class _WithSchema(Struct):
+    payload: Raw
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+_boundary = msgspec.json.Decoder(_Boundary)
+_with_schema = msgspec.json.Decoder(_WithSchema)
+_object = msgspec.json.Decoder(dict[str, Raw])
+_any = msgspec.json.Decoder()
+_sequence = msgspec.json.Decoder(tuple[str | None, str])
+
+_OLD_KEY_HEADER = "__debezium.oldkey"
+Headers = list[tuple[str, bytes]]
+
+
+def decode_change(value: bytes, key: bytes | None, headers: Headers) -> Change | None:
+    """The change a table topic's record carries; None for op m (a logical message).
+
+    ``value`` is never None: the caller drops tombstones. Raises Poison for anything that is not a Debezium envelope of
+    an operation that readside knows; the message holds no values.
+    """
+    try:
+        envelope = _envelope.decode(_payload(value))
+    except msgspec.MsgspecError as exc:
+        raise Poison(f"not a Debezium change envelope: {type(exc).__name__}") from exc
+    source, op = envelope.source, envelope.op
+    if op == "m":
+        return None
+    if op not in ("r", "c", "u", "d", "t"):
+        raise Poison(f"unknown operation {op!r} on {source.schema}.{source.table}")
+    if op != "r" and (envelope.transaction is None or source.txId is None):
+        raise Poison(
+            f"a streamed change of {source.schema}.{source.table} carries no transaction: "
+            "the connector needs provide.transaction.metadata=true"
+        )
+    if key is None and op != "t":
+        raise Poison(f"{source.schema}.{source.table} has no key: it needs a primary key or a replica identity index")
+    row = None if op in ("d", "t") else _row_of(envelope)
+    partial = row is not None and _PLACEHOLDER_BYTES in row
+    return Change(
+        table=f"{source.schema}.{source.table}",
+        op=op,
+        key=None if key is None else bytes(_payload(key)),
+        row=_without_unavailable(row) if partial and row is not None else row,
+        partial=partial,
+        old_key=_old_key(headers) if op == "c" and headers else None,
+        xid=source.txId if op != "r" else None,
+        order=envelope.transaction.total_order if envelope.transaction else 0,
+        lsn=source.lsn or 0,
+        previous_end=_previous_end(source.sequence),
+        committed_us=source.ts_us or 0,
+    )
+
+
+def decode_end(value: bytes) -> End | None:
+    """The END that a transaction topic's record carries; None for BEGIN. Raises Poison for anything else."""
+    try:
+        boundary = _boundary.decode(_payload(value))
+    except msgspec.MsgspecError as exc:
+        raise Poison(f"not a Debezium transaction boundary: {type(exc).__name__}") from exc
+    if boundary.status == "BEGIN":
+        return None
+    if boundary.status != "END":
+        raise Poison(f"unknown transaction status {boundary.status!r}")
+    xid, _, lsn = boundary.id.partition(":")
+    return End(
+        xid=int(xid),
+        end_lsn=int(lsn),
+        counts={c.data_collection: c.event_count for c in boundary.data_collections or ()},
+        committed_us=boundary.ts_ms * 1000,
+    )
+
+
+def _payload(value: bytes) -> bytes | Raw:
+    # JsonConverter wraps in {"schema":…,"payload":…} with schemas.enable=true; both forms are accepted.
+    return _with_schema.decode(value).payload if value.startswith(b'{"schema":') else value
+
+
+def _row_of(envelope: _Envelope) -> bytes:
+    if envelope.after is None or bytes(envelope.after) == b"null":
+        raise Poison(f"operation {envelope.op} on {envelope.source.schema}.{envelope.source.table} has no after image")
+    return bytes(envelope.after)
+
+
+def _without_unavailable(row: bytes) -> bytes:
+    columns = _object.decode(row)
+    return msgspec.json.encode({name: raw for name, raw in columns.items() if not _is_unavailable(raw)})
+
+
+def _is_unavailable(raw: Raw) -> bool:
+    data = bytes(raw)
+    if PLACEHOLDER.encode() not in data and _PLACEHOLDER_FORMS[1].encode() not in data:
+        return False
+    value = _any.decode(data)
+    # Scalars are the placeholder itself (bytea in hex); arrays hold it as their only element.
+    return value in _PLACEHOLDER_FORMS or value == [PLACEHOLDER]
+
+
+def _old_key(headers: Headers) -> bytes | None:
+    for name, value in headers:
+        if name == _OLD_KEY_HEADER:
+            return bytes(_payload(value))
+    return None
+
+
+def _previous_end(sequence: str | None) -> int | None:
+    if sequence is None:
+        return None
+    last_commit, _ = _sequence.decode(sequence)
+    return None if last_commit is None else int(last_commit)

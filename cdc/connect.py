@@ -1,0 +1,85 @@
+"""Kafka Connect's REST interface, as far as the connector's life needs it (Kafka 4.3 documentation, section 8.2)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from cdc.errors import Transient
+
+_STOP_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A connector's state and its one task's; ``task`` is None while there is no task."""
+
+    connector: str  #: RUNNING, STOPPED, PAUSED, FAILED, UNASSIGNED
+    task: str | None
+    trace: str  #: first line of the failed task's trace, empty otherwise
+
+
+class Connect:
+    """One connector on one Connect cluster. Every method raises Transient when the worker does not answer."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._name = name
+        self._client = httpx.Client(base_url=url, timeout=10.0, trust_env=False)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def status(self) -> Status | None:
+        """The connector's state; None when the worker does not know it."""
+        answer = self._call("GET", f"/connectors/{self._name}/status", missing_ok=True)
+        if answer is None:
+            return None
+        task: dict[str, Any] = answer["tasks"][0] if answer["tasks"] else {}
+        trace = task.get("trace") or answer["connector"].get("trace") or ""
+        causes = [line for line in trace.splitlines() if line.startswith("Caused by: ")]
+        summary = (causes[-1] if causes else trace.partition("\n")[0]).strip()
+        return Status(answer["connector"]["state"], task.get("state"), summary)
+
+    def put(self, config: dict[str, str]) -> None:
+        """Create the connector, or give it this configuration."""
+        self._call("PUT", f"/connectors/{self._name}/config", json=config)
+
+    def offset(self) -> dict[str, Any] | None:
+        """The stored source offset; None when none is stored."""
+        answer = self._call("GET", f"/connectors/{self._name}/offsets")
+        offsets: list[dict[str, Any]] = answer["offsets"] if answer else []
+        return offsets[0]["offset"] if offsets else None
+
+    def restart_at_slot(self, config: dict[str, str]) -> None:
+        """Stop the connector, remove its stored offset, give it ``config`` and let it run again."""
+        self._call("PUT", f"/connectors/{self._name}/stop")
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while (status := self.status()) is None or status.connector != "STOPPED" or status.task is not None:
+            if time.monotonic() > deadline:
+                raise Transient(f"connector {self._name} did not stop within {_STOP_TIMEOUT_S:.0f} s")
+            time.sleep(0.1)
+        self._call("DELETE", f"/connectors/{self._name}/offsets")
+        self.put(config)
+        self._call("PUT", f"/connectors/{self._name}/resume")
+
+    def delete(self) -> None:
+        """Remove the connector."""
+        self._call("DELETE", f"/connectors/{self._name}", missing_ok=True)
+
+    def _call(
+        self, method: str, path: str, *, json: dict[str, str] | None = None, missing_ok: bool = False
+    ) -> dict[str, Any] | None:
+        try:
+            response = self._client.request(method, path, json=json)
+        except httpx.HTTPError as exc:
+            raise Transient(f"Kafka Connect at {self._client.base_url}: {type(exc).__name__}") from exc
+        if response.status_code == 404 and missing_ok:
+            return None
+        if response.is_error:
+            # 409 while the worker rebalances; its message names what is wrong and holds no secret (see connector.toml).
+            raise Transient(f"Kafka Connect answered {response.status_code} to {method} {path}: {response.text[:500]}")
+        return response.json() if response.content else None

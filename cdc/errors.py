@@ -1,0 +1,40 @@
+"""What can go wrong between the source and the projectors, by what the reader of it does next.
+
+ReadsideError
+├── Transient          back off and do the same again: a component does not answer
+├── Poison             this record can never be applied: park it or stop, by the table's policy
+└── Fatal              stop this process, loudly: going on would make a store wrong
+    ├── HistoryLost    records that were never read are gone
+    ├── SourceChanged  another database, slot or topic stands behind the same address
+    └── Fenced         another projector owns the store now
+"""
+
+from __future__ import annotations
+
+
+class ReadsideError(Exception):
+    """Something stands in the way of the change stream."""
+
+
+class Transient(ReadsideError):
+    """A component does not answer for now; the same step is tried again after a pause."""
+
+
+class Poison(ReadsideError):
+    """A record cannot be understood. The message names it as topic[partition]@offset, never its values."""
+
+
+class Fatal(ReadsideError):
+    """Going on would make a store wrong; the process ends and says what to do."""
+
+
+class HistoryLost(Fatal):
+    """Changes that this store has not applied are no longer in Kafka; rebuild it from a snapshot."""
+
+
+class SourceChanged(Fatal):
+    """What answers is not what this store was built from; check the settings before anything else."""
+
+
+class Fenced(Fatal):
+    """Another projector has taken this store over; this one may not write to it any more."""

@@ -1,0 +1,1 @@
+"""The analytics store: DuckDB, one process that owns the file, ad hoc SQL through it."""

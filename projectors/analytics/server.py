@@ -1,0 +1,162 @@
+"""The analytics projector's own endpoint, on loopback: how other processes ask a store that only this one can open.
+
+``POST /sql`` {"sql", "parameters", "after_lsn", "wait_s"} and ``GET /state``; JSON out, problems as RFC 9457 has them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from config.settings import Settings
+from projectors.analytics import sql
+from projectors.analytics.store import AnalyticsStore
+from projectors.checkpoint import lsn_text, lsn_value
+
+_TITLES = {400: "invalid-statement", 403: "not-allowed", 408: "timed-out", 413: "too-much-memory", 503: "unavailable"}
+
+
+class _Statement(msgspec.Struct, forbid_unknown_fields=True):
+    sql: str
+    parameters: dict[str, Any] = {}
+    after_lsn: str | None = None
+    wait_s: float = 0.0
+
+
+class _Answer(msgspec.Struct):
+    columns: list[str]
+    types: list[str]
+    rows: list[list[Any]]
+    row_count: int
+    truncated: bool
+    as_of: datetime | None
+    end_lsn: str
+
+
+class _Problem(msgspec.Struct, omit_defaults=True):
+    type: str
+    title: str
+    status: int
+    detail: str
+    expected: str | None = None
+    actual: str | None = None
+    as_of: datetime | None = None
+
+
+@contextmanager
+def serving(settings: Settings, store: AnalyticsStore) -> Generator[None]:
+    """Answer requests in a thread of its own for as long as the block runs."""
+    host, _, port = settings.analytics_address.rpartition(":")
+    config = uvicorn.Config(
+        application(settings, store), host=host, port=int(port), log_config=None, access_log=False, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="analytics endpoint", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(5.0)
+
+
+def application(settings: Settings, store: AnalyticsStore) -> Starlette:
+    """The ASGI application."""
+
+    async def ask(request: Request) -> Response:
+        try:
+            statement = msgspec.json.decode(await request.body(), type=_Statement)
+        except msgspec.MsgspecError as exc:
+            return _problem(_Problem("invalid-request", "The request cannot be read", 400, str(exc)))
+        return await run_in_threadpool(_answer, settings, store, statement)
+
+    async def state(_: Request) -> Response:
+        at = store.checkpoint
+        return _json(
+            {
+                "store": "analytics",
+                "phase": at.phase,
+                "end_lsn": lsn_text(at.end_lsn),
+                "committed_at": at.committed_at,
+                "changes": at.changes,
+                "rate": at.rate,
+                "state": at.state,
+            }
+        )
+
+    async def alive(_: Request) -> Response:
+        return Response(status_code=204)
+
+    return Starlette(routes=[
+        Route("/sql", ask, methods=["POST"]),
+        Route("/state", state),
+        Route("/livez", alive),
+    ])  # fmt: skip
+
+
+def _answer(settings: Settings, store: AnalyticsStore, statement: _Statement) -> Response:
+    if statement.after_lsn is not None:
+        try:
+            expected = lsn_value(statement.after_lsn)
+        except ValueError as exc:
+            return _problem(_Problem("invalid-request", "The request cannot be read", 400, str(exc)))
+        wait_s = min(statement.wait_s, settings.token_wait_max_s)
+        if not store.wait_for(expected, wait_s):
+            at = store.checkpoint
+            return _problem(
+                _Problem(
+                    "/problems/stale-read",
+                    "The store has not reached that write yet",
+                    503,
+                    f"waited {wait_s:g} s",
+                    expected=statement.after_lsn,
+                    actual=lsn_text(at.end_lsn),
+                    as_of=at.committed_at,
+                )
+            )
+    if store.checkpoint.phase == "snapshot":
+        return _problem(
+            _Problem("/problems/loading", "The first snapshot is still being loaded", 503, "ask again soon")
+        )
+    try:
+        answer = sql.query(
+            store,
+            statement.sql,
+            statement.parameters,
+            timeout_s=settings.sql_timeout_s,
+            most_rows=settings.sql_rows,
+        )
+    except sql.Refused as exc:
+        name = _TITLES[exc.status]
+        return _problem(_Problem(f"/problems/{name}", name.replace("-", " ").capitalize(), exc.status, str(exc)))
+    return _json(
+        _Answer(
+            columns=answer.columns,
+            types=answer.types,
+            rows=answer.rows,
+            row_count=len(answer.rows),
+            truncated=answer.truncated,
+            as_of=answer.as_of,
+            end_lsn=lsn_text(answer.end_lsn),
+        )
+    )
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+def _problem(problem: _Problem) -> Response:
+    headers = {"Retry-After": "1"} if problem.status == 503 else None
+    return Response(msgspec.json.encode(problem), problem.status, headers, media_type="application/problem+json")

@@ -1,0 +1,79 @@
+"""Where a store stands: committed in the same store transaction as the rows it speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Protocol
+
+from cdc.assembler import Transaction
+from cdc.change import Change
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Phase = Literal["snapshot", "streaming"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A store's position."""
+
+    phase: Phase  #: snapshot: nothing is loaded yet
+    end_lsn: int  #: end of the last applied source transaction's commit record
+    committed_us: int | None  #: its commit time at the source, microseconds since 1970 UTC
+    changes: int  #: applied since ever
+    rate: float  #: changes per second, lately
+    state: dict[str, Any]  #: the assembler's
+
+    @property
+    def committed_at(self) -> datetime | None:
+        """``committed_us`` as a time."""
+        return None if self.committed_us is None else time_of(self.committed_us)
+
+
+START = Checkpoint(phase="snapshot", end_lsn=0, committed_us=None, changes=0, rate=0.0, state={})
+
+
+class Store(Protocol):
+    """A store that read models live in. One thread uses it; every method but ``close`` raises Transient or Fatal."""
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """schema.table of every source table it needs."""
+        ...
+
+    def open(self) -> Checkpoint:
+        """Take the store over from any other projector and say where it stands."""
+        ...
+
+    def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
+        """Replace everything by a snapshot's rows, compute every read model, and move to the checkpoint that is asked
+        for when ``changes`` has ended: one store transaction."""
+        ...
+
+    def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
+        """Apply whole source transactions and move the checkpoint, in one store transaction: all of it or nothing."""
+        ...
+
+    def close(self) -> None:
+        """Let the store go."""
+        ...
+
+
+def time_of(us: int) -> datetime:
+    """A time from microseconds since 1970 UTC."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def lsn_text(lsn: int) -> str:
+    """An LSN as PostgreSQL writes it: 16/B374D848."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+def lsn_value(text: str) -> int:
+    """The number behind 16/B374D848. Raises ValueError for anything else."""
+    high, slash, low = text.partition("/")
+    if not slash:
+        raise ValueError(f"{text!r} is no LSN")
+    return int(high, 16) << 32 | int(low, 16)

@@ -1,0 +1,31 @@
+"""The reference application's read models. To add one: write its file, and name it here.
+
+1. Copy the file that is nearest to yours.
+2. ``query``: what a row is, from ``mirror.…``, for the keys in ``affected``.
+3. ``affected_by``: for each table the query reads, which keys a changed row touches.
+4. Add it to ``DECLARATIONS``. The projector builds it from the mirror when it starts.
+5. ``./readside test`` checks its laws; ``./readside verify`` compares it with the source.
+"""
+
+from projectors.read_model import Declarations
+from projectors.read_models.analytics_customers import CUSTOMERS
+from projectors.read_models.analytics_order_items import ORDER_ITEMS
+from projectors.read_models.analytics_orders import ORDERS
+from projectors.read_models.daily_orders import DAILY_ORDERS
+from projectors.read_models.order_details import ORDER_DETAILS
+from projectors.read_models.order_list_item import ORDER_LIST_ITEM
+from projectors.read_models.order_timeline import ORDER_TIMELINE
+from projectors.read_models.user_profile import USER_PROFILE
+
+DECLARATIONS = Declarations(
+    read_models=(
+        ORDER_DETAILS,
+        ORDER_LIST_ITEM,
+        USER_PROFILE,
+        CUSTOMERS,
+        ORDERS,
+        ORDER_ITEMS,
+        DAILY_ORDERS,
+    ),
+    histories=(ORDER_TIMELINE,),
+)

@@ -1,0 +1,1 @@
+"""The serving store: PostgreSQL, for screens."""

@@ -1,0 +1,89 @@
+"""Every statement of the serving store, rendered once for one set of tables and declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier
+
+from cdc.catalog import Table
+from projectors.read_model import Declarations, History, ReadModel
+from projectors.serving.mirror import MirrorStatements, mirror_statements
+from projectors.serving.refresh import build_statement, history_of_snapshot, history_statement, refresh_statement
+
+MOVE = """
+    with moved as (
+        update readside.checkpoint
+           set phase = %(phase)s, end_lsn = %(end_lsn)s::pg_lsn, committed_at = %(committed_at)s,
+               applied_at = clock_timestamp(), changes = %(changes)s, rate = %(rate)s, state = %(state)s::jsonb
+         where store = %(store)s
+        returning end_lsn)
+    select pg_notify('readside_checkpoint', end_lsn::text) from moved
+"""
+
+REMEMBER = """
+    insert into readside.recent_transactions (xid, end_lsn)
+    select * from unnest(%(xids)s::bigint[], %(lsns)s::pg_lsn[])
+    on conflict (xid) do update set end_lsn = excluded.end_lsn, applied_at = excluded.applied_at
+"""
+
+PRUNE = "delete from readside.recent_transactions where applied_at < now() - interval '1 minute'"
+
+REQUIRE_EPOCH = "select readside.require_epoch(%(store)s, %(epoch)s)"
+
+
+class Statements:
+    """Rendered on first use: a read model has one refresh statement for each set of tables that changed together."""
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], tables: Sequence[Table], declarations: Declarations
+    ) -> None:
+        """``tables`` must hold every table that ``declarations`` read. The declared tables must exist."""
+        self._connection = connection
+        self._by_name: Mapping[str, Table] = {table.name: table for table in tables}
+        self.mirror: Mapping[str, MirrorStatements] = {t.qualified: mirror_statements(t) for t in tables}
+        self._declarations = declarations
+        self._cache: dict[tuple[str, ...], bytes] = {}
+        self._columns = {
+            declared.name: self._column_names(schema, declared.name)
+            for schema, group in (("read_models", declarations.read_models), ("history", declarations.histories))
+            for declared in group
+        }
+
+    def render(self, key: tuple[str, ...], make: Callable[[], Composed]) -> bytes:
+        """The statement under ``key``, made when it is not there yet."""
+        if key not in self._cache:
+            self._cache[key] = make().as_bytes(self._connection)
+        return self._cache[key]
+
+    def refresh(self, model: ReadModel, changed: Collection[Table]) -> bytes:
+        """See refresh_statement."""
+        touched = sorted((t for t in changed if t.name in model.affected_by), key=lambda t: t.name)
+        key = ("refresh", model.name, *(t.name for t in touched))
+        return self.render(key, lambda: refresh_statement(model, self._columns[model.name], touched))
+
+    def build(self, model: ReadModel) -> bytes:
+        """See build_statement."""
+        return self.render(
+            ("build", model.name), lambda: build_statement(model, self._columns[model.name], self._by_name)
+        )
+
+    def history(self, history: History) -> bytes:
+        """See history_statement."""
+        table = self._by_name[history.of]
+        return self.render(
+            ("history", history.name), lambda: history_statement(history, self._columns[history.name], table)
+        )
+
+    def history_of_snapshot(self, history: History) -> bytes:
+        """See history_of_snapshot in refresh.py."""
+        table = self._by_name[history.of]
+        return self.render(
+            ("loaded", history.name), lambda: history_of_snapshot(history, self._columns[history.name], table)
+        )
+
+    def _column_names(self, schema: str, name: str) -> list[str]:
+        cursor = self._connection.execute(SQL("select * from {} limit 0").format(Identifier(schema, name)))
+        return [column.name for column in cursor.description or ()]
