@@ -1,0 +1,103 @@
+"""The analytics store, which its projector alone opens: SQL over the projector's own endpoint, and what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+import msgspec
+
+from config.settings import Settings
+from queries import metrics
+from queries.problems import Problem
+from queries.store import Gate, freshness_headers, too_many_waiting
+from queries.tokens import Demand
+
+CONNECT_TIMEOUT_S = 1.0
+SLACK_S = 2.0  # what an answer may take beyond its waiting and the statement's own limit
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows of one statement, as the endpoint sends them."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+    truncated: bool
+
+
+class _Moment(msgspec.Struct, frozen=True, kw_only=True):
+    as_of: datetime | None = None
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """An answer of the endpoint: rows, or a problem of its own."""
+
+    status: int
+    media_type: str
+    body: bytes
+    #: Of the answer that is made from it: freshness, and Retry-After of a problem.
+    headers: Mapping[str, str]
+
+    @property
+    def rows(self) -> Rows:
+        """The rows; only of a result with status 200."""
+        return msgspec.json.decode(self.body, type=Rows)
+
+
+class Analytics:
+    """The client of the endpoint, and the bound on calls in flight; lives as long as the server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._statement_s = settings.sql_timeout_s
+        self._calls = Gate(settings.analytics_calls)
+        self._client = httpx.Client(
+            base_url=f"http://{settings.analytics_address}",
+            timeout=httpx.Timeout(SLACK_S, connect=CONNECT_TIMEOUT_S),
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def query(self, sql: str, parameters: Mapping[str, object], demand: Demand) -> Result:
+        """Run one statement once the store stands where the demand's token says; ``$name`` is a parameter.
+
+        Raises a problem when the store cannot be asked. What it refuses itself, ``stale-read`` included, is a result.
+        """
+        request = {"sql": sql, "parameters": parameters}
+        with self._calls.entered() as room:
+            if not room:
+                raise too_many_waiting()
+            if demand.token is None:
+                return self._post(request)
+            with metrics.waiting("analytics"):
+                result = self._post({**request, "after_lsn": demand.token.lsn, "wait_s": demand.wait_s}, demand.wait_s)
+            if not _is_stale(result):
+                return result
+            metrics.STALE.labels("analytics").inc()
+            return self._post(request, stale=True) if demand.allow_stale else result
+
+    def _post(self, request: Mapping[str, object], wait_s: float = 0.0, *, stale: bool = False) -> Result:
+        timeout = httpx.Timeout(self._statement_s + wait_s + SLACK_S, connect=CONNECT_TIMEOUT_S)
+        try:
+            response = self._client.post("/sql", content=msgspec.json.encode(request), timeout=timeout)
+        except httpx.HTTPError as error:
+            raise Problem(
+                "analytics-unavailable", f"Asking it failed: {type(error).__name__}.", headers={"Retry-After": "1"}
+            ) from error
+        moment = msgspec.json.decode(response.content, type=_Moment)
+        headers = freshness_headers(moment.as_of, stale=stale) if moment.as_of is not None else {}
+        if "Retry-After" in response.headers:
+            headers["Retry-After"] = response.headers["Retry-After"]
+        media_type = response.headers.get("Content-Type", "application/json")
+        return Result(status=response.status_code, media_type=media_type, body=response.content, headers=headers)
+
+
+def _is_stale(result: Result) -> bool:
+    return result.status == 503 and msgspec.json.decode(result.body, type=_Moment).type.endswith("stale-read")

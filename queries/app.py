@@ -1,0 +1,120 @@
+"""The application: every route, and what lives as long as the server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any
+
+import anyio.to_thread
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from config.settings import Settings
+from queries import adhoc, orders, problems, summary, users
+from queries.analytics import Analytics
+from queries.limits import BodyLimit
+from queries.metrics import RequestTimer
+from queries.problems import KINDS, Problem
+from queries.store import POOL_WAITING, Store
+
+SPARE_THREADS = 16  # for the routes that never block: probes and metrics answer whatever the others wait for
+
+#: The routes of the read models, one module per resource. A new one is added here.
+ROUTERS = (orders.router, users.router, summary.router, adhoc.router)
+
+_PROBLEM: dict[str, Any] = {
+    "description": "A problem (RFC 9457)",
+    "content": {
+        problems.MEDIA_TYPE: {
+            "schema": {
+                "type": "object",
+                "required": ["type", "title", "status", "detail"],
+                "properties": {
+                    "type": {"type": "string", "enum": [f"/problems/{name}" for name in KINDS]},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "errors": {"type": "array", "items": {"type": "object"}},
+                },
+            }
+        }
+    },
+}
+
+server = APIRouter(tags=["server"])
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The query server's application. Raises ValueError when the settings name no store to read."""
+    store, analytics = Store(settings), Analytics(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        # Every place a request may block at is bounded, and together they take fewer threads than there are.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = (
+            settings.token_waiters
+            + settings.analytics_calls
+            + settings.queries_connections
+            + POOL_WAITING
+            + SPARE_THREADS
+        )
+        store.open()
+        try:
+            yield
+        finally:
+            store.close()
+            analytics.close()
+
+    app = FastAPI(
+        title="readside queries",
+        version="1",
+        description="Read models of the shop. Reads only; commands go to the writer.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        responses={422: _PROBLEM, "default": _PROBLEM},
+    )
+    app.state.settings, app.state.store, app.state.analytics = settings, store, analytics
+    problems.install(app)
+    for router in (*ROUTERS, server):
+        app.include_router(router)
+    app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
+    app.add_middleware(RequestTimer)
+    return app
+
+
+@server.get("/livez", response_class=PlainTextResponse)
+def livez() -> str:
+    """The process answers."""
+    return "ok"
+
+
+@server.get("/readyz", response_class=PlainTextResponse)
+def readyz(request: Request) -> str:
+    """The serving store answers and its first snapshot is complete. How far it lags does not matter here."""
+    store: Store = request.app.state.store
+    store.checkpoint()
+    return "ok"
+
+
+@server.get("/metrics", response_class=PlainTextResponse)
+def prometheus_metrics() -> Response:
+    """What this process counts, for Prometheus."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+@server.get("/docs", response_class=HTMLResponse, include_in_schema=False)
+def docs() -> str:
+    """A page that shows /openapi.json, made of nothing from outside."""
+    return resources.files("queries").joinpath("docs.html").read_text("utf-8")
+
+
+@server.get("/problems/{kind}", response_class=PlainTextResponse)
+def problem_kind(kind: str) -> str:
+    """What a problem's `type` means and what to do about it."""
+    if (known := KINDS.get(kind)) is None:
+        raise Problem("not-found", "There is no problem of this kind.")
+    return f"{known.title} ({known.status})\n\n{known.meaning}\n"

@@ -1,0 +1,62 @@
+"""The generic resource route: one read model's row by id, its document passed through as stored."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Annotated
+
+from fastapi import Query, Response
+from psycopg import sql
+
+from queries.problems import Problem
+from queries.store import Snapshot, Store, statement_over
+from queries.tokens import Demand
+
+MinVersion = Annotated[int | None, Query(ge=1, lt=2**63, description="Wait until the resource has this version.")]
+
+_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_ETAG = re.compile(r"(?:W/)?(\"[^\"]*\"|\*)")
+
+
+def key_of(id: str) -> int | None:
+    """The row's key for an opaque id; None for a text that never was an id."""
+    key = int(id) if _ID.fullmatch(id) else 0
+    return key if 0 < key < 2**63 else None
+
+
+def resource(store: Store, model: str, id: str, demand: Demand, if_none_match: str | None) -> Response:
+    """Answer with the document of ``read_models.<model>`` that has this id: 200, 304 or the problem ``not-found``."""
+    rows = sql.SQL("select m.version, m.document::text from {model} m where m.id = %(id)s").format(
+        model=sql.Identifier("read_models", model)
+    )
+    key = key_of(id)
+    if key is None:  # no version of it can ever come
+        demand = Demand(token=demand.token, wait_s=demand.wait_s, allow_stale=demand.allow_stale)
+    snapshot = store.read(statement_over(rows), {"id": key}, demand, _version)
+    _, document = snapshot.rows[0]
+    if document is None:
+        raise Problem("not-found", f"{model} has nothing with this id.", headers=snapshot.headers)
+    body = document.encode()
+    headers = snapshot.headers | {"ETag": etag_of(body)}
+    if if_none_match is not None and _matches(headers["ETag"], if_none_match):
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)
+
+
+def etag_of(body: bytes) -> str:
+    """A strong validator of exactly these bytes.
+
+    Not the version: an order's page also shows its customer's name, which changes without the order.
+    """
+    return f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+
+
+def _matches(etag: str, if_none_match: str) -> bool:
+    """Whether the caller has this state: weak comparison (RFC 9110 section 13.1.2); ``*`` is anything there is."""
+    validators = _ETAG.findall(if_none_match)
+    return "*" in validators or etag in validators
+
+
+def _version(snapshot: Snapshot) -> int | None:
+    return snapshot.rows[0][0]

@@ -1,0 +1,203 @@
+"""The serving store: one statement per read, which brings the rows and the moment they are true for together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, LiteralString
+
+from psycopg import sql
+from psycopg_pool import ConnectionPool
+
+from config.settings import Settings
+from queries import metrics
+from queries.problems import Problem
+from queries.tokens import Demand
+from queries.watch import COVERED, Watch
+
+POOL_WAIT_S = 2.0
+POOL_WAITING = 64  # requests that may queue for a connection; beyond them the answer is 503 at once
+STATEMENT_TIMEOUT_MS = 5_000
+
+
+class Gate:
+    """Bounds how many requests may block on one thing, so that they never take all of the server's threads."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = threading.BoundedSemaphore(limit)
+
+    @contextmanager
+    def entered(self) -> Generator[bool]:
+        """Yields whether there was room; never waits for it."""
+        entered = self._free.acquire(blocking=False)
+        try:
+            yield entered
+        finally:
+            if entered:
+                self._free.release()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What one statement saw: the rows, and the checkpoint in the same snapshot of the database."""
+
+    as_of: datetime
+    end_lsn: str
+    #: Whether the token's write is among what was seen.
+    covered: bool
+    rows: list[tuple[Any, ...]]
+    #: The demand was not met, and the caller takes what there is.
+    stale: bool = False
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers of every answer made from this snapshot."""
+        return freshness_headers(self.as_of, stale=self.stale)
+
+
+def rfc3339(at: datetime) -> str:
+    """The moment in UTC with a ``Z`` and microseconds."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def freshness_headers(as_of: datetime, *, stale: bool = False) -> dict[str, str]:
+    """``Readside-As-Of`` and ``Readside-Lag-Ms``; clocks that disagree never make a negative lag."""
+    lag_ms = max(0, int((datetime.now(UTC) - as_of).total_seconds() * 1000))
+    headers = {"Readside-As-Of": rfc3339(as_of), "Readside-Lag-Ms": str(lag_ms)}
+    return headers | {"Readside-Stale": "true"} if stale else headers
+
+
+class Store:
+    """The pool, the watch and the bound on waiting reads; lives as long as the server."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.queries_dsn is None:
+            raise ValueError("no serving store to read: set READSIDE_QUERIES_DSN, or start all with ./readside up")
+        dsn = settings.queries_dsn.get_secret_value()
+        self.watch = Watch(dsn)
+        self.waiters = Gate(settings.token_waiters)
+        self.pool: ConnectionPool[Any] = ConnectionPool(
+            dsn,
+            kwargs={
+                "autocommit": True,  # one statement is one snapshot; nothing here spans two
+                "application_name": "readside-queries",
+                "connect_timeout": 2,
+                "options": f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+            },
+            min_size=2,
+            max_size=settings.queries_connections,
+            timeout=POOL_WAIT_S,
+            max_waiting=POOL_WAITING,
+            reconnect_timeout=0,  # keep trying in the background, whatever the outage
+            open=False,
+        )
+
+    def open(self) -> None:
+        """Start connecting; the store need not be there yet."""
+        self.pool.open(wait=False)
+        self.watch.start()
+
+    def close(self) -> None:
+        """Stop the watch and close every connection."""
+        self.watch.stop()
+        self.pool.close()
+
+    def read(
+        self,
+        statement: sql.Composed,
+        parameters: Mapping[str, object],
+        demand: Demand,
+        version_of: Callable[[Snapshot], int | None] = lambda _: None,
+    ) -> Snapshot:
+        """Run a ``statement_over`` until what it saw meets the demand, or the demand's time is over.
+
+        ``version_of`` tells the version that ``min_version`` speaks of. Raises the problem ``stale-read`` when the
+        time is over, unless the caller takes stale answers.
+        """
+        bound = {
+            **parameters,
+            "token_xid": demand.token.xid if demand.token else None,
+            "token_lsn": demand.token.lsn if demand.token else None,
+        }
+        if not demand.anything:
+            return self._fetch(statement, bound)
+
+        def met(snapshot: Snapshot) -> bool:
+            enough = demand.min_version is None or (version_of(snapshot) or 0) >= demand.min_version
+            return snapshot.covered and enough
+
+        with self.watch.interest(demand.token if demand.min_version is None else None) as interest:
+            snapshot = self._fetch(statement, bound)
+            if met(snapshot):
+                return snapshot
+            with self.waiters.entered() as room:
+                deadline = time.monotonic() + demand.wait_s
+                with metrics.waiting("serving") if room else nullcontext():
+                    while room and (left_s := deadline - time.monotonic()) > 0 and interest.woken.wait(left_s):
+                        interest.woken.clear()  # before the statement: a commit meanwhile wakes again
+                        snapshot = self._fetch(statement, bound)
+                        if met(snapshot):
+                            return snapshot
+        metrics.STALE.labels("serving").inc()
+        if demand.allow_stale:
+            return replace(snapshot, stale=True)
+        raise stale_read(snapshot, demand, version_of(snapshot)) if room else too_many_waiting()
+
+    def checkpoint(self) -> Snapshot:
+        """Where the store stands now; raises the problem ``not-ready`` before its first snapshot is complete."""
+        return self.read(_CHECKPOINT, {}, Demand())
+
+    def _fetch(self, statement: sql.Composed, parameters: Mapping[str, object]) -> Snapshot:
+        with self.pool.connection() as conn:
+            rows = conn.execute(statement, parameters).fetchall()
+        if not rows or rows[0][0] != "streaming":
+            raise Problem("not-ready", "The store's first snapshot is not complete.", headers={"Retry-After": "1"})
+        _, as_of, end_lsn, covered = rows[0][:4]
+        return Snapshot(as_of=as_of, end_lsn=end_lsn, covered=covered, rows=[row[4:] for row in rows])
+
+
+def statement_over(rows: sql.Composable, order: LiteralString = "1") -> sql.Composed:
+    """The statement that reads ``rows`` together with the checkpoint; one row of nulls where ``rows`` has none.
+
+    ``order`` is over the columns of ``rows`` as ``q``.
+    """
+    return sql.SQL(
+        """
+        select c.phase, c.committed_at, c.end_lsn::text, {covered}, q.*
+          from readside.checkpoint c
+         cross join (select %(token_xid)s::bigint as xid, %(token_lsn)s::pg_lsn as lsn) wanted
+          left join ({rows}) q on true
+         where c.store = 'serving'
+         order by {order}
+        """
+    ).format(covered=sql.SQL(COVERED), rows=rows, order=sql.SQL(order))
+
+
+_CHECKPOINT = statement_over(sql.SQL("select 1 where false"))
+
+
+def stale_read(snapshot: Snapshot, demand: Demand, version: int | None) -> Problem:
+    """The refusal of a read whose time is over, with the position asked for and the one reached."""
+    expected: dict[str, object] = {}
+    actual: dict[str, object] = {"lsn": snapshot.end_lsn, "as_of": rfc3339(snapshot.as_of)}
+    if demand.token is not None:
+        expected["lsn"] = demand.token.lsn
+    if demand.min_version is not None:
+        expected["min_version"] = demand.min_version
+        actual["version"] = version
+    return Problem(
+        "stale-read",
+        f"The store did not contain the write within {demand.wait_s:g} s.",
+        headers={"Retry-After": "1", **snapshot.headers},
+        expected=expected,
+        actual=actual,
+    )
+
+
+def too_many_waiting() -> Problem:
+    """The refusal of a read that would have to wait while as many as may already do."""
+    return Problem("too-many-waiting", "No further read may wait now.", headers={"Retry-After": "1"})

@@ -1,0 +1,155 @@
+"""Wakes waiting reads when the store moves: one connection listens for the projector's commits, for all of them."""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from queries.tokens import Token
+
+logger = logging.getLogger(__name__)
+
+CHANNEL = "readside_checkpoint"
+REREAD_S = 1.0  # while anyone waits, a lost notification delays a wake by no more than this
+BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+# With `wanted(xid, lsn)` and the checkpoint as `c`. A transaction applied lately is there before `end_lsn` passes the
+# token's LSN, which on an idle system takes a pulse. Its end must not lie behind the token's LSN: it would be a later
+# transaction of the same 32-bit id. An earlier one would have to be 2^32 transactions old, long pruned.
+COVERED = """(
+    wanted.lsn is null
+    or c.end_lsn >= wanted.lsn
+    or exists (
+        select 1
+          from readside.recent_transactions r
+         where r.xid = wanted.xid
+           and r.end_lsn <= wanted.lsn
+    )
+)"""
+
+_REACHED = sql.SQL(
+    """
+    select wanted.place
+      from unnest(%(xids)s::bigint[], %(lsns)s::text[]::pg_lsn[]) with ordinality as wanted(xid, lsn, place)
+      join readside.checkpoint c on c.store = 'serving'
+     where {covered}
+    """
+).format(covered=sql.SQL(COVERED))
+
+
+@dataclass(eq=False, slots=True)
+class Interest:
+    """One read that may have to wait; ``woken`` is set when reading again is worth it."""
+
+    #: None wakes at every commit: what is waited for is a row's version.
+    token: Token | None
+    woken: threading.Event = field(default_factory=threading.Event)
+
+
+class Watch:
+    """The listening thread. Waking is a hint: the read that follows proves in its own statement what it contains."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._interests: set[Interest] = set()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._bell, self._ear = socket.socketpair()  # interrupts the wait for the store, to stop at once
+        self._listening = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen; the store need not be there yet."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopping.set()
+        self._bell.send(b"x")
+        self._thread.join()
+        self._bell.close()
+        self._ear.close()
+
+    @property
+    def listening(self) -> bool:
+        """Whether commits are heard now."""
+        return self._listening.is_set()
+
+    @contextmanager
+    def interest(self, token: Token | None) -> Generator[Interest]:
+        """Register before reading: then no commit after that read's snapshot goes unheard."""
+        interest = Interest(token)
+        with self._lock:
+            self._interests.add(interest)
+        try:
+            yield interest
+        finally:
+            with self._lock:
+                self._interests.discard(interest)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            try:
+                with psycopg.connect(
+                    self._dsn,
+                    autocommit=True,
+                    application_name="readside-queries-watch",
+                    connect_timeout=2,
+                    keepalives_idle=5,
+                    keepalives_interval=2,
+                    keepalives_count=3,
+                ) as conn:
+                    conn.execute(f"listen {CHANNEL}")
+                    failures = 0
+                    self._listening.set()
+                    self._follow(conn)
+            except psycopg.Error as error:
+                self._listening.clear()
+                pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+                failures += 1
+                logger.warning(
+                    "lost the connection that hears the projector's commits; reconnecting",
+                    extra={"action": "watch_lost", "error": type(error).__name__, "retry_s": pause_s},
+                )
+                self._stopping.wait(pause_s)
+        self._listening.clear()
+
+    def _follow(self, conn: psycopg.Connection[Any]) -> None:
+        self._wake(conn)
+        while not self._stopping.is_set():
+            # A notification that came in during the last statement is in psycopg's hands, not on the socket.
+            if not _heard(conn):
+                select.select([conn, self._ear], [], [], REREAD_S)
+                _heard(conn)
+            self._wake(conn)
+
+    def _wake(self, conn: psycopg.Connection[Any]) -> None:
+        """Wake those whose token the store now contains: one statement, however many wait."""
+        with self._lock:
+            waiting = [interest for interest in self._interests if not interest.woken.is_set()]
+        for interest in waiting:
+            if interest.token is None:
+                interest.woken.set()
+        tokens = [(interest, interest.token) for interest in waiting if interest.token is not None]
+        if not tokens:
+            return
+        reached = conn.execute(
+            _REACHED, {"xids": [token.xid for _, token in tokens], "lsns": [token.lsn for _, token in tokens]}
+        )
+        for (place,) in reached:
+            tokens[place - 1][0].woken.set()
+
+
+def _heard(conn: psycopg.Connection[Any]) -> bool:
+    """Take in what was notified so far, without waiting; one look serves all of it."""
+    return len(list(conn.notifies(timeout=0))) > 0

@@ -1,0 +1,110 @@
+"""What the tests of the query server stand on: the projector's tables, its commits, and the real server over HTTP."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psycopg
+import uvicorn
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import SecretStr
+
+from config.settings import Settings
+from queries.app import create_app
+from tests.databases import eventually
+
+SCHEMA = """
+    create schema if not exists readside;
+    create schema if not exists read_models;
+    create table readside.checkpoint (
+        store text primary key, epoch bigint not null, phase text not null, end_lsn pg_lsn, committed_at timestamptz,
+        applied_at timestamptz, changes bigint not null, rate double precision not null, state jsonb not null
+    );
+    create table readside.recent_transactions (xid bigint primary key, end_lsn pg_lsn, applied_at timestamptz);
+    create table read_models.order_details (id bigint primary key, version bigint, document jsonb);
+    create table read_models.user_profile (id bigint primary key, version bigint, document jsonb);
+    create table read_models.order_list_item (
+        id bigint primary key, user_id bigint, status text, placed_at timestamptz, search tsvector, document jsonb
+    );
+    insert into readside.checkpoint
+    values ('serving', 1, 'streaming', '0/100', '2026-01-01T00:00:00Z', now(), 0, 0, '{"frontier": {}}');
+    grant usage on schema readside, read_models to readside_queries;
+    grant select on all tables in schema readside, read_models to readside_queries;
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projector:
+    """Stands where the projector stands: changes the store as one of its transactions does."""
+
+    conn: psycopg.Connection[Any]
+
+    def apply(self, end_lsn: str, xid: int | None = None, *, notify: bool = True, **rows: dict[str, Any]) -> None:
+        """Commit rows (``table={column: value}``) and the checkpoint, and tell the readers."""
+        with self.conn.transaction():
+            for table, row in rows.items():
+                self.put(table, **row)
+            self.conn.execute(
+                "update readside.checkpoint set end_lsn = %(lsn)s, committed_at = now(), applied_at = now()",
+                {"lsn": end_lsn},
+            )
+            if xid is not None:
+                self.conn.execute(
+                    "insert into readside.recent_transactions values (%(xid)s, %(lsn)s, now())",
+                    {"xid": xid, "lsn": end_lsn},
+                )
+            if notify:
+                self.conn.execute("select pg_notify('readside_checkpoint', %(lsn)s)", {"lsn": end_lsn})
+
+    def put(self, table: str, **row: Any) -> None:
+        """Insert or replace one row of a read model; `search` is text."""
+        row["document"] = json.dumps(row.get("document", {"id": str(row["id"])}))
+        values = ", ".join(f"to_tsvector('simple', %({c})s)" if c == "search" else f"%({c})s" for c in row)
+        updates = ", ".join(f"{column} = excluded.{column}" for column in row)
+        self.conn.execute(
+            f"insert into read_models.{table} ({', '.join(row)}) values ({values}) on conflict (id) do update set {updates}",  # pyright: ignore
+            row,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Api:
+    """The running query server: an HTTP client on it, its settings and its application."""
+
+    http: httpx.Client
+    settings: Settings
+    app: Any
+
+    def get(self, path: str, headers: dict[str, str] | None = None, **parameters: Any) -> httpx.Response:
+        """GET with query parameters."""
+        return self.http.get(path, params=parameters, headers=headers)
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Api]:
+    """The real server, in a thread of this process, until the block ends."""
+    host, _, port = settings.queries_address.rpartition(":")
+    app = create_app(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(app, host=host, port=int(port), log_config=None, access_log=False, timeout_graceful_shutdown=2)
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        eventually(lambda: server.started and app.state.store.watch.listening, what="the query server listens")
+        with httpx.Client(base_url=f"http://{settings.queries_address}", timeout=20, trust_env=False) as http:
+            yield Api(http=http, settings=settings, app=app)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def as_queries(dsn: str) -> SecretStr:
+    """The libpq URL of the same database as the read-only role (all test roles share the superuser's password)."""
+    return SecretStr(make_conninfo(dsn, user="readside_queries", password=conninfo_to_dict(dsn)["password"]))

@@ -1,0 +1,84 @@
+"""One resource by id: the document as stored, when it is true for, and what is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from tests.queries.harness import Api, Projector
+
+ORDER = {"id": "7", "number": "SO-7", "total": "10.00", "currency": "EUR", "customer": {"name": "Zoë"}, "version": 3}
+
+
+def test_the_document_goes_out_as_stored(api: Api, projector: Projector) -> None:
+    projector.put("order_details", id=7, version=3, document=ORDER)
+    answer = api.get("/orders/7")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.json() == ORDER
+
+
+def test_every_answer_says_when_it_is_true_for(api: Api, projector: Projector) -> None:
+    projector.apply("0/200", order_details={"id": 7, "version": 1}, user_profile={"id": 7, "version": 1})
+    for path, status in (
+        ("/orders/7", 200),
+        ("/users/7", 200),
+        ("/orders", 200),
+        ("/users/7/orders", 200),
+        ("/orders/8", 404),
+    ):
+        answer = api.get(path)
+        assert answer.status_code == status
+        as_of = datetime.fromisoformat(answer.headers["Readside-As-Of"])
+        assert answer.headers["Readside-As-Of"].endswith("Z")
+        assert datetime.now(UTC) - as_of < timedelta(minutes=1)
+        assert 0 <= int(answer.headers["Readside-Lag-Ms"]) < 60_000
+
+
+def test_the_lag_is_never_negative(api: Api, projector: Projector) -> None:
+    projector.conn.execute("update readside.checkpoint set committed_at = now() + interval '1 hour'")
+    assert api.get("/orders").headers["Readside-Lag-Ms"] == "0"
+
+
+def test_an_unknown_id_is_not_found(api: Api, projector: Projector) -> None:
+    projector.apply("0/200", order_details={"id": 7, "version": 1}, user_profile={"id": 7, "version": 1})
+    for id in ("8", "x", "-7", "07", "7.0", "9" * 30, "9223372036854775808", "%F0%9F%98%80", "0", "%D9%A7", "7%00"):
+        for path in (f"/orders/{id}", f"/users/{id}", f"/users/{id}/orders"):
+            answer = api.get(path)
+            assert (answer.status_code, answer.headers["Content-Type"]) == (404, "application/problem+json"), path
+            assert answer.json()["type"] == "/problems/not-found"
+
+
+def test_the_type_of_a_problem_explains_it(api: Api) -> None:
+    assert "Readside-Token" in api.get(api.get("/orders/8").json()["type"]).text
+    assert api.get("/problems/none").status_code == 404
+
+
+def test_the_same_state_is_not_sent_twice(api: Api, projector: Projector) -> None:
+    projector.put("order_details", id=7, version=3, document=ORDER)
+    etag = api.get("/orders/7").headers["ETag"]
+    for validator in (etag, f'"other", {etag}', f"W/{etag}", "*"):
+        again = api.get("/orders/7", headers={"If-None-Match": validator})
+        assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", etag)
+        assert "Readside-As-Of" in again.headers
+    assert api.get("/orders/7", headers={"If-None-Match": '"other"'}).status_code == 200
+    assert api.get("/orders/8", headers={"If-None-Match": "*"}).status_code == 404
+
+
+def test_the_etag_changes_with_the_document_even_when_the_version_does_not(api: Api, projector: Projector) -> None:
+    projector.put("order_details", id=7, version=3, document=ORDER)
+    before = api.get("/orders/7").headers["ETag"]
+    projector.put("order_details", id=7, version=3, document={**ORDER, "customer": {"name": "Zoé"}})
+    assert api.get("/orders/7", headers={"If-None-Match": before}).status_code == 200
+
+
+def test_an_unfinished_first_snapshot_is_not_shown(api: Api, projector: Projector) -> None:
+    projector.conn.execute("update readside.checkpoint set phase = 'snapshot', committed_at = null, end_lsn = null")
+    for path in ("/orders/7", "/orders", "/readyz"):
+        answer = api.get(path)
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/not-ready")
+        assert "Retry-After" in answer.headers
+    assert api.get("/livez").status_code == 200
+
+
+def test_a_store_without_the_projectors_tables_is_not_ready(api: Api, projector: Projector) -> None:
+    projector.conn.execute("drop schema readside cascade")
+    assert api.get("/readyz").json()["type"] == "/problems/not-ready"
