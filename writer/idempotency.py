@@ -6,6 +6,7 @@ other. A refused request stores nothing: its key is free for another attempt.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from psycopg.types.json import Json
 from writer.problems import IN_FLIGHT, KEY_REUSED, Problem
 from writer.transaction import Database
 
-_SWEEP_EVERY = 256  # answers kept between two sweeps of expired ones
+_SWEEP_EVERY = 256  # answers kept between two sweeps of expired ones, on average
 _SWEEP_ROWS = 1024  # most rows of one sweep; more than _SWEEP_EVERY, so that sweeping keeps up
 
 
@@ -90,19 +91,23 @@ def keep(db: Database, attempt: Attempt, answer: dict[str, Any]) -> None:
             "answer": Json(answer),
         },
     )
-    # Spread over the commands that make the rows: no clock, no thread, and no work when nothing is written.
+    # Whoever adds rows now and then removes some: no thread, no clock, and no work while nothing is written.
+    if random.randrange(_SWEEP_EVERY) == 0:
+        _sweep(db, attempt.ttl_s)
+
+
+def _sweep(db: Database, ttl_s: float) -> None:
     db.execute(
         """
         delete from idempotency_keys
         where ctid in (
             select ctid
             from idempotency_keys
-            where mod(pg_current_xact_id()::text::bigint, %(every)s) = 0
-              and created_at < now() - make_interval(secs => %(ttl_s)s)
+            where created_at < now() - make_interval(secs => %(ttl_s)s)
             order by created_at
             limit %(rows)s
             for update skip locked
         )
         """,
-        {"every": _SWEEP_EVERY, "ttl_s": attempt.ttl_s, "rows": _SWEEP_ROWS},
+        {"ttl_s": ttl_s, "rows": _SWEEP_ROWS},
     )
