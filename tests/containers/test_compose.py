@@ -109,12 +109,28 @@ def test_the_root_is_read_only(name: str) -> None:
 
 
 @of_each_service()
-def test_ports_are_published_on_loopback_alone(name: str) -> None:
-    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+def test_it_shares_the_hosts_network_and_publishes_nothing(name: str) -> None:
+    assert SERVICES[name]["network_mode"] == "host"
+    assert "ports" not in SERVICES[name]
 
 
-def test_nothing_listens_on_every_address_by_name() -> None:
-    assert "0.0.0.0" not in TEXT
+def test_every_listener_is_on_loopback() -> None:
+    postgres, kafka, connect = (SERVICES[name] for name in ("postgres", "kafka", "connect"))
+    assert "listen_addresses=127.0.0.1" in postgres["command"]
+    for listener in kafka["environment"]["KAFKA_LISTENERS"].split(","):
+        assert "://127.0.0.1:" in listener
+    assert connect["environment"]["CONNECT_LISTENERS"].startswith("http://127.0.0.1:")
+    # Ours are at their defaults, and refuse any other.
+    assert not re.search(r"READSIDE_\w+_ADDRESS", TEXT)
+
+
+def test_everyone_is_where_our_defaults_look_for_them() -> None:
+    fields = Settings.model_fields
+    host, port = fields["postgres_address"].default.split(":")
+    assert SERVICES["postgres"]["environment"]["PGPORT"] == port
+    assert set(re.findall(r"@([\w.]+:\d+)/", TEXT)) == {f"{host}:{port}"}
+    assert f"PLAINTEXT://{fields['kafka'].default}" in SERVICES["kafka"]["environment"]["KAFKA_LISTENERS"]
+    assert SERVICES["connect"]["environment"]["CONNECT_LISTENERS"] == fields["connect_url"].default
 
 
 def test_nothing_waits_by_the_clock() -> None:
