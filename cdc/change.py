@@ -50,6 +50,9 @@ class End:
     committed_us: int  #: microseconds since 1970 UTC, in whole milliseconds
 
 
+_NULL = Raw(b"null")
+
+
 class _Source(Struct):
     schema: str
     table: str
@@ -66,7 +69,7 @@ class _Place(Struct):
 class _Envelope(Struct):
     op: str
     source: _Source
-    after: Raw | None = None
+    after: Raw = _NULL
     transaction: _Place | None = None
 
 
@@ -161,9 +164,10 @@ def _payload(value: bytes) -> bytes | Raw:
 
 
 def _row_of(envelope: _Envelope) -> bytes:
-    if envelope.after is None or bytes(envelope.after) == b"null":
+    row = bytes(envelope.after)
+    if row == b"null":
         raise Poison(f"operation {envelope.op} on {envelope.source.schema}.{envelope.source.table} has no after image")
-    return bytes(envelope.after)
+    return row
 
 
 def _without_unavailable(row: bytes) -> bytes:

@@ -32,12 +32,17 @@ class Projector:
         reader: LogReader,
         *,
         interval_s: float = 0.0,
+        snapshot: Callable[[], Snapshot | None] | None = None,
     ) -> None:
-        """``interval_s``: the least time between two commits; 0 commits whatever has come in at once."""
+        """``interval_s``: the least time between two commits; 0 commits whatever has come in at once.
+
+        ``snapshot``: where a whole snapshot lies in the log, None while there is none; by default the control topic.
+        """
         self._settings = settings
         self._store = store
         self._reader = reader
         self._interval_s = interval_s
+        self._snapshot = snapshot or (lambda: latest_snapshot(settings.kafka, settings.topic_prefix))
         self._tables = [table for table in tables if table.qualified in store.tables]
         self._transaction_topic = transaction_topic(settings.topic_prefix)
         self._topics = frozenset(topics_of(settings.topic_prefix, self._tables))
@@ -55,8 +60,7 @@ class Projector:
 
     def _await_snapshot(self, stop: threading.Event) -> Snapshot | None:
         while not stop.is_set():
-            snapshot = latest_snapshot(self._settings.kafka, self._settings.topic_prefix)
-            if snapshot is not None:
+            if (snapshot := self._snapshot()) is not None:
                 return snapshot
             stop.wait(0.2)
         return None

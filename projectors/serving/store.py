@@ -61,7 +61,6 @@ class ServingStore:
             self._connection = psycopg.connect(
                 self._dsn,
                 autocommit=True,
-                prepare_threshold=0,
                 application_name="readside projector serving",
                 # The checkpoint is lost together with the rows it speaks of, so a crash only means reading on from
                 # an earlier place. The planner is told to expect few rows: a batch's tables have no statistics.
@@ -240,8 +239,6 @@ def _array(rows: Sequence[bytes]) -> str:
 def _translated() -> Generator[None]:
     try:
         yield
-    except psycopg.errors.RaiseException as exc:
-        raise Fatal(f"the serving store refused: {exc.diag.message_primary}") from exc
     except psycopg.OperationalError as exc:
         raise Transient(f"the serving store does not answer: {type(exc).__name__}") from exc
     except psycopg.Error as exc:

@@ -1,0 +1,256 @@
+"""A scripted log: Kafka's partitions as lists, filled with Debezium's records of real changes of a real PostgreSQL.
+
+Changes are captured by triggers, in the transaction that makes them, and written as Debezium 3.7 writes them under
+cdc/connector.toml (``../shared`` captures and notes): what a test decides is the interleaving, the duplicates and the crashes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from cdc.assembler import Partition
+from cdc.catalog import Table, topic_of, topics_of, transaction_topic
+from cdc.change import PLACEHOLDER
+from cdc.reader import Record
+
+PREFIX = "shop"
+PARTITIONS = 4
+#: Texts of at least this many characters count as stored out of line: an update that leaves one as it was sends the placeholder.
+TOASTED = 200
+
+_CAPTURE = """
+    create schema if not exists scripted;
+    create table scripted.change (
+        place bigint generated always as identity, xid xid8 not null default pg_current_xact_id(),
+        "table" text not null, op text not null, before jsonb, after jsonb);
+    create function scripted.capture() returns trigger language plpgsql security definer as $$
+    begin
+        insert into scripted.change ("table", op, before, after)
+        values (tg_table_schema || '.' || tg_table_name, lower(left(tg_op, 1)),
+                case when tg_level = 'ROW' and tg_op <> 'INSERT' then to_jsonb(old) end,
+                case when tg_level = 'ROW' and tg_op <> 'DELETE' then to_jsonb(new) end);
+        return null;
+    end $$;
+"""
+
+
+@dataclass(slots=True)
+class Committed:
+    """One source transaction as records: (partition key, topic, key, value, headers), BEGIN and END aside."""
+
+    xid: int
+    begin_lsn: int
+    end_lsn: int
+    previous_end: int | None
+    rows: list[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    order: int = 0
+
+
+class ScriptedLog:
+    """Kafka's part: partitions with records, readable through ``reader()``."""
+
+    def __init__(self, tables: Iterable[Table]) -> None:
+        self.tables = tuple(tables)
+        self.topics = topics_of(PREFIX, self.tables)
+        self.partitions: dict[Partition, list[Record]] = {
+            (topic, number): [] for topic in self.topics for number in range(PARTITIONS)
+        } | {(transaction_topic(PREFIX), 0): []}
+        self.transactions: list[Committed] = []
+        self._lsn = 1000
+
+    def append(self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
+        """A record at its partition's end."""
+        number = 0 if topic == transaction_topic(PREFIX) else sum(key or b"") % PARTITIONS
+        records = self.partitions[topic, number]
+        records.append(Record((topic, number), len(records), key, value, headers))
+
+    def send(self, transaction: Committed, *, rows: int | None = None, fresh_start: bool = False) -> None:
+        """Write a transaction's records; only the first ``rows`` and no END for a connector that died there."""
+        topic = transaction_topic(PREFIX)
+        self.append(topic, None, _boundary("BEGIN", transaction.xid, transaction.begin_lsn, None), [])
+        for row_topic, key, value, headers in transaction.rows[:rows]:
+            if fresh_start and value is not None:
+                envelope = json.loads(value)
+                envelope["source"]["sequence"] = json.dumps([None, str(envelope["source"]["lsn"])])
+                value = json.dumps(envelope).encode()
+            self.append(row_topic, key, value, headers)
+        if rows is None:
+            self.append(topic, None, _boundary("END", transaction.xid, transaction.end_lsn, transaction.counts), [])
+
+    def next_lsn(self) -> int:
+        """Positions of the imaginary WAL."""
+        self._lsn += 100
+        return self._lsn
+
+
+class ScriptedSource:
+    """A database whose changes go into a ScriptedLog when ``flush`` is called."""
+
+    def __init__(self, dsn: str, log: ScriptedLog) -> None:
+        self.connection = psycopg.connect(dsn, autocommit=True)
+        self.log = log
+        self._by_name = {table.qualified: table for table in log.tables}
+        self.connection.execute(_CAPTURE)
+        for table in log.tables:
+            name = f'"{table.schema}"."{table.name}"'
+            self.connection.execute(
+                f"create trigger a_capture after insert or update or delete on {name} for each row execute function scripted.capture();"
+                f"create trigger a_capture_truncate after truncate on {name} for each statement execute function scripted.capture()"
+            )
+
+    def close(self) -> None:
+        self.connection.close()
+
+    def flush(self) -> list[Committed]:
+        """The transactions since the last flush, in commit order (this source has one session), not sent yet."""
+        with self.connection.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(
+                """delete from scripted.change returning place, xid::text::bigint as xid, "table", op, before, after"""
+            ).fetchall()
+        rows.sort(key=lambda row: row["place"])
+        committed: list[Committed] = []
+        for row in rows:
+            if not committed or committed[-1].xid != row["xid"] & 0xFFFFFFFF:
+                previous = self.log.transactions[-1].end_lsn if self.log.transactions else None
+                committed.append(Committed(row["xid"] & 0xFFFFFFFF, self.log.next_lsn(), 0, previous))
+                self.log.transactions.append(committed[-1])
+            self._add(committed[-1], row)
+            committed[-1].end_lsn = self.log.next_lsn()
+        return committed
+
+    def _add(self, transaction: Committed, row: Mapping[str, Any]) -> None:
+        table = self._by_name[row["table"]]
+        if row["op"] == "t":
+            self._event(transaction, table, "t", None, None)
+            return
+        before, after = row["before"], row["after"]
+        old_key = None if before is None else self._key(table, before)
+        new_key = None if after is None else self._key(table, after)
+        if row["op"] == "u" and old_key != new_key:
+            assert old_key is not None and new_key is not None
+            self._event(transaction, table, "d", old_key, None, [("__debezium.newkey", new_key)])
+            self._event(transaction, table, "c", new_key, self._image(table, after, before), [("__debezium.oldkey", old_key)])
+        elif row["op"] == "d":
+            self._event(transaction, table, "d", old_key, None)
+        else:
+            op = "c" if row["op"] == "i" else "u"
+            self._event(transaction, table, op, new_key, self._image(table, after, before if op == "u" else None))
+
+    def _event(
+        self,
+        transaction: Committed,
+        table: Table,
+        op: str,
+        key: bytes | None,
+        after: dict[str, Any] | None,
+        headers: list[tuple[str, bytes]] | None = None,
+    ) -> None:
+        transaction.order += 1
+        transaction.counts[table.qualified] = transaction.counts.get(table.qualified, 0) + 1
+        lsn = self.log.next_lsn()
+        previous = transaction.previous_end
+        envelope = {
+            "before": None,
+            "after": after,
+            "source": {
+                "version": "3.7.0.Final",
+                "ts_us": lsn * 1000,
+                "sequence": json.dumps([None if previous is None else str(previous), str(lsn)]),
+                "schema": table.schema,
+                "table": table.name,
+                "txId": transaction.xid,
+                "lsn": lsn,
+            },
+            "transaction": {"id": f"{transaction.xid}:{lsn}", "total_order": transaction.order},
+            "op": op,
+        }
+        topic = topic_of(PREFIX, table)
+        transaction.rows.append((topic, key, json.dumps(envelope).encode(), headers or []))
+        if op == "d":
+            transaction.rows.append((topic, key, None, headers or []))
+
+    def _key(self, table: Table, row: Mapping[str, Any]) -> bytes:
+        image = self._image(table, row, None)
+        return json.dumps({name: image[name] for name in table.key}).encode()
+
+    def _image(self, table: Table, row: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
+        image: dict[str, Any] = {}
+        for column in table.columns:
+            value = row[column.name]
+            stored = json.dumps(value) if column.base_type in ("json", "jsonb") else value
+            if isinstance(stored, str) and len(stored) >= TOASTED and before is not None and before[column.name] == value:
+                image[column.name] = PLACEHOLDER
+            elif value is None:
+                image[column.name] = None
+            else:
+                image[column.name] = _encoded(column.base_type, column.type, value)
+        return image
+
+
+class ScriptedReader:
+    """``LogReader`` over a ScriptedLog: one partition at a time, as ``choose`` says, a few records at a time."""
+
+    def __init__(self, log: ScriptedLog, choose: Any) -> None:
+        self._log = log
+        self._choose = choose  # list of partitions with unread records → one of them; None reads everything in turn
+        self._next: dict[Partition, int] = {}
+
+    def assign(self, offsets: Mapping[Partition, int]) -> None:
+        self._next = dict(offsets)
+
+    def poll(self, timeout_s: float, most_records: int) -> list[Record]:
+        unread = [p for p, offset in self._next.items() if offset < len(self._log.partitions[p])]
+        if not unread:
+            return []
+        partition, count = self._choose(unread)
+        offset = self._next[partition]
+        records = self._log.partitions[partition][offset : offset + count]
+        self._next[partition] = offset + len(records)
+        return records
+
+    def drained(self) -> bool:
+        return all(offset >= len(self._log.partitions[p]) for p, offset in self._next.items())
+
+    def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return {p: len(self._log.partitions[p]) for p in partitions}
+
+    def partitions(self, topic: str) -> list[Partition]:
+        return [p for p in self._log.partitions if p[0] == topic]
+
+    def close(self) -> None:
+        return
+
+
+def _boundary(status: str, xid: int, lsn: int, counts: Mapping[str, int] | None) -> bytes:
+    collections = None if counts is None else [{"data_collection": t, "event_count": n} for t, n in counts.items()]
+    return json.dumps({"status": status, "id": f"{xid}:{lsn}", "ts_ms": lsn, "data_collections": collections}).encode()
+
+
+def _encoded(base_type: str, full_type: str, value: Any) -> Any:
+    match base_type:
+        case "numeric":
+            scale = int(full_type.rpartition(",")[2].rstrip(")")) if "," in full_type else None
+            return str(value) if scale is None else f"{value:.{scale}f}"
+        case "json" | "jsonb":
+            return json.dumps(value)
+        case "bytea":
+            return value.removeprefix("\\x")
+        case "timestamptz":
+            return _utc(value)
+        case "date" | "timestamp" | "time":
+            return f"{value}Z"
+        case _:
+            return value
+
+
+def _utc(text: str) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
