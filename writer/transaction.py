@@ -36,7 +36,7 @@ def open_pool(dsn: str, connections: int) -> Pool:
         min_size=min(2, connections),
         max_size=connections,
         timeout=5.0,  # seconds a request waits for a free connection
-        reconnect_timeout=30.0,
+        reconnect_timeout=2.0,  # seconds until a vain attempt ends; the next request then makes a new one
         open=True,
         name="writer",
     )
