@@ -13,7 +13,7 @@ import msgspec
 from config.settings import Settings
 from queries import metrics
 from queries.problems import Problem
-from queries.store import Gate, freshness_headers, too_many_waiting
+from queries.store import Gate, freshness_headers, rfc3339, too_many_waiting
 from queries.tokens import Demand
 
 CONNECT_TIMEOUT_S = 1.0
@@ -28,9 +28,12 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     truncated: bool
 
 
-class _Moment(msgspec.Struct, frozen=True, kw_only=True):
+class _Stamp(msgspec.Struct, frozen=True, kw_only=True):
+    """What every answer of the endpoint, rows or problem, may say of itself."""
+
     as_of: datetime | None = None
     type: str = ""
+    actual: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +81,18 @@ class Analytics:
                 return self._post(request)
             with metrics.waiting("analytics"):
                 result = self._post({**request, "after_lsn": demand.token.lsn, "wait_s": demand.wait_s}, demand.wait_s)
-            if not _is_stale(result):
+            if not (stale := _stale(result)):
                 return result
             metrics.STALE.labels("analytics").inc()
-            return self._post(request, stale=True) if demand.allow_stale else result
+            if demand.allow_stale:
+                return self._post(request, stale=True)
+            raise Problem(
+                "stale-read",
+                f"The analytics store did not contain the write within {demand.wait_s:g} s.",
+                headers={"Retry-After": "1", **result.headers},
+                expected={"lsn": demand.token.lsn},
+                actual={"lsn": stale.actual, "as_of": rfc3339(stale.as_of) if stale.as_of else None},
+            )
 
     def _post(self, request: Mapping[str, object], wait_s: float = 0.0, *, stale: bool = False) -> Result:
         timeout = httpx.Timeout(self._statement_s + wait_s + SLACK_S, connect=CONNECT_TIMEOUT_S)
@@ -91,13 +102,15 @@ class Analytics:
             raise Problem(
                 "analytics-unavailable", f"Asking it failed: {type(error).__name__}.", headers={"Retry-After": "1"}
             ) from error
-        moment = msgspec.json.decode(response.content, type=_Moment)
-        headers = freshness_headers(moment.as_of, stale=stale) if moment.as_of is not None else {}
+        stamp = msgspec.json.decode(response.content, type=_Stamp)
+        headers = freshness_headers(stamp.as_of, stale=stale) if stamp.as_of is not None else {}
         if "Retry-After" in response.headers:
             headers["Retry-After"] = response.headers["Retry-After"]
         media_type = response.headers.get("Content-Type", "application/json")
         return Result(status=response.status_code, media_type=media_type, body=response.content, headers=headers)
 
 
-def _is_stale(result: Result) -> bool:
-    return result.status == 503 and msgspec.json.decode(result.body, type=_Moment).type.endswith("stale-read")
+def _stale(result: Result) -> _Stamp | None:
+    """Where the store stands, when that is short of what was asked."""
+    stamp = msgspec.json.decode(result.body, type=_Stamp) if result.status == 503 else None
+    return stamp if stamp and stamp.type == "/problems/stale-read" else None

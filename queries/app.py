@@ -9,17 +9,19 @@ from typing import Any
 
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from config.settings import Settings
 from queries import adhoc, orders, problems, summary, users
 from queries.analytics import Analytics
+from queries.health import collect
 from queries.limits import BodyLimit
 from queries.metrics import RequestTimer
 from queries.problems import KINDS, Problem
-from queries.store import POOL_WAITING, Store
+from queries.store import POOL_WAITING, Gate, Store, too_many_waiting
 
+HEALTH_LOOKS = 4  # answers of /health being made at once
 SPARE_THREADS = 16  # for the routes that never block: probes and metrics answer whatever the others wait for
 
 #: The routes of the read models, one module per resource. A new one is added here.
@@ -59,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
             + settings.analytics_calls
             + settings.queries_connections
             + POOL_WAITING
+            + HEALTH_LOOKS
             + SPARE_THREADS
         )
         store.open()
@@ -77,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         responses={422: _PROBLEM, "default": _PROBLEM},
     )
+    app.state.looking = Gate(HEALTH_LOOKS)
     app.state.settings, app.state.store, app.state.analytics = settings, store, analytics
     problems.install(app)
     for router in (*ROUTERS, server):
@@ -98,6 +102,16 @@ def readyz(request: Request) -> str:
     store: Store = request.app.state.store
     store.checkpoint()
     return "ok"
+
+
+@server.get("/health")
+def health(request: Request) -> JSONResponse:
+    """Every component and hop of the pipeline with its state, rate and lag; 200 whatever the state."""
+    state = request.app.state
+    with state.looking.entered() as room:
+        if not room:
+            raise too_many_waiting()
+        return JSONResponse(collect(state.settings).masked.to_json())
 
 
 @server.get("/metrics", response_class=PlainTextResponse)

@@ -154,7 +154,8 @@ class Store:
     def _fetch(self, statement: sql.Composed, parameters: Mapping[str, object]) -> Snapshot:
         with self.pool.connection() as conn:
             rows = conn.execute(statement, parameters).fetchall()
-        if not rows or rows[0][0] != "streaming":
+        # Before its first transaction is applied, a store has no moment that its rows are true for.
+        if not rows or rows[0][0] != "streaming" or rows[0][1] is None:
             raise Problem("not-ready", "The store's first snapshot is not complete.", headers={"Retry-After": "1"})
         _, as_of, end_lsn, covered = rows[0][:4]
         return Snapshot(as_of=as_of, end_lsn=end_lsn, covered=covered, rows=[row[4:] for row in rows])

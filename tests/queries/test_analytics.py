@@ -50,7 +50,7 @@ class Endpoint(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if int(request.get("after_lsn", "0/0").split("/")[1], 16) > 0x100:
-            self.answer(503, {"type": "/problems/stale-read", "status": 503, "waited": request["wait_s"]})
+            self.answer(503, {"type": "/problems/stale-read", "actual": "0/100", "as_of": AS_OF})
             return
         try:
             with self.database.cursor() as cursor:
@@ -194,7 +194,10 @@ def test_a_body_that_is_wrong_is_refused_before_it_goes_anywhere(api: Api, setti
 def test_the_token_goes_with_the_question(api: Api, analytics: duckdb.DuckDBPyConnection) -> None:
     later = {"Readside-Token": "v1.5.0/101", "Prefer": "wait=0.5"}
     stale = api.get("/analytics/orders/summary", later)
-    assert (stale.status_code, stale.json()["type"], stale.json()["waited"]) == (503, "/problems/stale-read", 0.5)
+    assert (stale.status_code, stale.json()["type"]) == (503, "/problems/stale-read")
+    assert stale.json()["expected"] == {"lsn": "0/101"}
+    assert stale.json()["actual"] == {"lsn": "0/100", "as_of": AS_OF}
+    assert (stale.headers["Retry-After"], stale.headers["Readside-As-Of"]) == ("1", AS_OF)
     assert api.get("/analytics/orders/summary", {"Readside-Token": "v1.5.0/100"}).status_code == 200
     taken = api.get("/analytics/orders/summary", later | {"Prefer": "wait=0.5, allow-stale"})
     assert (taken.status_code, taken.headers["Readside-Stale"]) == (200, "true")

@@ -1,0 +1,236 @@
+"""Looks at each component of the pipeline, briefly: what it says of itself, or an exception. Nothing is judged here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import httpx
+import msgspec
+import psycopg
+from psycopg import sql
+
+from config.settings import Settings
+from projectors import registry
+
+TIMEOUT_S = 1.0
+COUNTED_ROWS = 10_000  # larger tables are shown with PostgreSQL's own estimate
+#: Offsets by topic and partition: {topic: {partition: offset}}.
+Offsets = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """The replication slot, as the captured database shows it."""
+
+    active: bool
+    wal_status: str | None
+    #: WAL that the server must keep for the slot.
+    retained_bytes: int | None
+    #: WAL written since what the slot's consumer has confirmed.
+    unconfirmed_bytes: int | None
+    #: WAL that may still be written before the slot is lost; None without a limit.
+    safe_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """Where a store stands."""
+
+    phase: str
+    end_lsn: str
+    committed_at: datetime | None
+    rate: float
+    frontier: Offsets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """A read model's table."""
+
+    name: str
+    version: int | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreView:
+    """A store's position, None before its projector ever ran, and its read models."""
+
+    position: Position | None
+    models: tuple[Rows, ...]
+
+
+class _State(msgspec.Struct):
+    phase: str
+    end_lsn: str
+    committed_at: datetime | None
+    rate: float
+    state: dict[str, Any]
+
+
+class _Counts(msgspec.Struct):
+    rows: list[tuple[str, int]]
+
+
+class _Connector(msgspec.Struct):
+    connector: dict[str, str]
+    tasks: list[dict[str, Any]]
+
+
+class Supervised(msgspec.Struct, frozen=True):
+    """A component as the native stack's supervisor notes it in stack.json."""
+
+    name: str
+    pid: int | None = None
+    restarts: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there now."""
+        if self.pid is None:
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:  # it is there, and another user's
+            return True
+        return True
+
+
+class _StackFile(msgspec.Struct):
+    components: list[Supervised]
+
+
+def slot(dsn: str, name: str) -> Slot | None:
+    """The slot of that name; None when there is none."""
+    with _connect(dsn) as conn:
+        row = conn.execute(
+            """
+            select active,
+                   wal_status,
+                   pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint,
+                   pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
+                   safe_wal_size
+              from pg_replication_slots
+             where slot_name = %(name)s
+            """,
+            {"name": name},
+        ).fetchone()
+    if row is None:
+        return None
+    active, wal_status, retained, unconfirmed, safe = row
+    return Slot(
+        active=active,
+        wal_status=wal_status,
+        retained_bytes=retained,
+        unconfirmed_bytes=unconfirmed,
+        safe_bytes=safe,
+    )
+
+
+def serving(dsn: str) -> StoreView:
+    """The serving store."""
+    with _connect(dsn) as conn:
+        if conn.execute("select to_regclass('readside.declared')").fetchone() == (None,):
+            return StoreView(position=None, models=())
+        row = conn.execute(
+            """
+            select phase, end_lsn::text, committed_at, rate, state -> 'frontier'
+              from readside.checkpoint
+             where store = 'serving'
+            """
+        ).fetchone()
+        models = conn.execute(
+            """
+            select d.name, d.version, coalesce(s.n_live_tup, 0)
+              from readside.declared d
+              join pg_stat_user_tables s on s.schemaname = 'read_models' and s.relname = d.name
+             where d.kind = 'read_model'
+             order by d.name
+            """
+        ).fetchall()
+        counted = tuple(
+            Rows(name=name, version=version, rows=_rows(conn, name, many)) for name, version, many in models
+        )
+    if row is None:
+        return StoreView(position=None, models=counted)
+    phase, end_lsn, committed_at, rate, frontier = row
+    position = Position(phase=phase, end_lsn=end_lsn, committed_at=committed_at, rate=rate, frontier=frontier or {})
+    return StoreView(position=position, models=counted)
+
+
+def _rows(conn: psycopg.Connection[Any], model: str, estimate: int) -> int:
+    counted = conn.execute(
+        sql.SQL("select count(*) from (select from {model} limit %(most)s) m").format(
+            model=sql.Identifier("read_models", model)
+        ),
+        {"most": COUNTED_ROWS + 1},
+    ).fetchone()
+    exact = counted[0] if counted else 0
+    return exact if exact <= COUNTED_ROWS else max(exact, estimate)
+
+
+def analytics(settings: Settings) -> StoreView:
+    """The analytics store, over its projector's endpoint."""
+    base = f"http://{settings.analytics_address}"
+    at = msgspec.json.decode(_http().get(f"{base}/state").raise_for_status().content, type=_State)
+    position = Position(
+        phase=at.phase,
+        end_lsn=at.end_lsn,
+        committed_at=at.committed_at,
+        rate=at.rate,
+        frontier=at.state.get("frontier", {}),
+    )
+    names = [model.name for model in registry.load(settings.models).of_store("analytics").read_models]
+    if at.phase == "snapshot" or not names:
+        return StoreView(position=position, models=())
+    # The names come from declarations, which allow plain identifiers only.
+    counts = " union all ".join(f"select '{name}' as name, count(*) as rows from {name}" for name in sorted(names))  # noqa: S608
+    answer = _http().post(f"{base}/sql", json={"sql": counts}).raise_for_status()
+    rows = msgspec.json.decode(answer.content, type=_Counts).rows
+    return StoreView(position=position, models=tuple(Rows(name=name, version=None, rows=many) for name, many in rows))
+
+
+def connector(settings: Settings) -> tuple[str, str] | None:
+    """State of the connector and of its task; None when Connect does not know it."""
+    answer = _http().get(f"{settings.connect_url.rstrip('/')}/connectors/{settings.connector}/status")
+    if answer.status_code == 404:
+        return None
+    status = msgspec.json.decode(answer.raise_for_status().content, type=_Connector)
+    return status.connector["state"], str(status.tasks[0]["state"]) if status.tasks else "NONE"
+
+
+def alive(address: str) -> None:
+    """Returns when one of our HTTP servers answers."""
+    _http().get(f"http://{address}/livez").raise_for_status()
+
+
+def supervised(settings: Settings) -> dict[str, Supervised]:
+    """What the native stack's supervisor notes of each component; nothing where another runs them."""
+    path = settings.data_dir / "stack.json"
+    if not path.exists():
+        return {}
+    noted = msgspec.json.decode(path.read_bytes(), type=_StackFile)
+    return {component.name: component for component in noted.components}
+
+
+@cache
+def _http() -> httpx.Client:
+    # No connection is kept: a look every second or so gains nothing from it, and none is left open at the end.
+    return httpx.Client(timeout=TIMEOUT_S, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+
+
+def _connect(dsn: str) -> psycopg.Connection[Any]:
+    return psycopg.connect(
+        dsn,
+        autocommit=True,
+        connect_timeout=2,  # seconds, the least libpq takes; the collector itself waits less
+        application_name="readside-health",
+        options=f"-c default_transaction_read_only=on -c statement_timeout={int(TIMEOUT_S * 1000)}",
+    )

@@ -1,0 +1,189 @@
+"""Health: what is down is shown as down and never fails the whole; lag is counted; no secret goes out over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import SecretStr
+
+from config.settings import Settings
+from queries import diagnosis
+from queries.diagnosis import Seen, Sight
+from queries.health import collect
+from queries.pipeline import worst
+from queries.probes import Position, Rows, Slot, StoreView
+from tests.queries.harness import Api, Projector
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TOPIC = "shop.public.orders"
+WELL = Slot(active=True, wal_status="reserved", retained_bytes=4096, unconfirmed_bytes=128, safe_bytes=None)
+
+
+def store(*, age_s: float = 0.3, phase: str = "streaming", read: int = 7) -> Seen[StoreView]:
+    """A store of that age that has read so many records of the topic."""
+    position = Position(
+        phase=phase,
+        end_lsn="0/100",
+        committed_at=NOW - timedelta(seconds=age_s),
+        rate=12.5,
+        frontier={TOPIC: {"0": read, "1": 3}},
+    )
+    return Seen(value=StoreView(position=position, models=(Rows(name="order_details", version=2, rows=5),)))
+
+
+ALL_WELL = Sight(
+    at=NOW,
+    stale_s=5.0,
+    bookkeeping=frozenset({"shop.transaction"}),
+    slot=Seen(value=WELL),
+    connector=Seen(value=("RUNNING", "RUNNING")),
+    log=Seen(value=({TOPIC: {"0": 7, "1": 3}, "shop.transaction": {"0": 900}}, 40.0)),
+    serving=store(),
+    analytics=store(),
+    writer=Seen(),
+    queries=Seen(),
+)
+
+
+def states(sight: Sight) -> dict[str, str]:
+    """What is not ok."""
+    return {
+        part.name: part.state for part in (*diagnosis.components(sight), *diagnosis.hops(sight)) if part.state != "ok"
+    }
+
+
+def hop(sight: Sight, name: str) -> Any:
+    """One hop."""
+    return next(hop for hop in diagnosis.hops(sight) if hop.name == name)
+
+
+def test_all_is_well_when_everything_answers_and_is_caught_up() -> None:
+    assert states(ALL_WELL) == {}
+    assert (hop(ALL_WELL, "serving").lag_changes, hop(ALL_WELL, "serving").lag_seconds) == (0, 0.0)
+    assert hop(ALL_WELL, "transport").rate == 40.0
+    assert [(model.name, model.store, model.rows) for model in diagnosis.models(ALL_WELL)] == [
+        ("order_details", "serving", 5),
+        ("order_details", "analytics", 5),
+    ]
+
+
+def test_lag_is_records_of_changes_not_read_yet_and_the_age_of_what_is_shown() -> None:
+    behind = hop(replace(ALL_WELL, serving=store(read=2, age_s=1.25)), "serving")
+    assert (behind.state, behind.lag_changes, behind.lag_seconds) == ("ok", 5, 1.25)
+
+
+def test_a_store_that_falls_behind_or_hears_nothing_says_which() -> None:
+    slow = hop(replace(ALL_WELL, serving=store(read=2, age_s=9)), "serving")
+    assert (slow.state, slow.lag_seconds) == ("degraded", 9.0) and "5 changes" in slow.why
+    silent = hop(replace(ALL_WELL, serving=store(age_s=9)), "serving")
+    assert (silent.state, silent.lag_seconds) == ("degraded", 9.0) and "capture" in silent.why
+    assert hop(replace(ALL_WELL, serving=store(phase="snapshot")), "serving").state == "degraded"
+
+
+def test_clocks_that_disagree_make_no_negative_lag() -> None:
+    assert hop(replace(ALL_WELL, serving=store(read=2, age_s=-60)), "serving").lag_seconds == 0.0
+
+
+def test_each_fault_shows_where_it_is() -> None:
+    gone: Seen[Any] = Seen(fault="ConnectError")
+    assert states(replace(ALL_WELL, slot=Seen(value=None))) == {"capture": "down"}
+    assert states(replace(ALL_WELL, slot=Seen(value=replace(WELL, active=False)))) == {"capture": "degraded"}
+    assert states(replace(ALL_WELL, slot=Seen(value=replace(WELL, wal_status="lost")))) == {"capture": "down"}
+    assert states(replace(ALL_WELL, connector=Seen(value=("RUNNING", "FAILED")))) == {"transport": "down"}
+    assert states(replace(ALL_WELL, connector=gone)) == {"connect": "down", "transport": "down"}
+    assert states(replace(ALL_WELL, log=gone)) == {"kafka": "down", "transport": "down"}
+    assert states(replace(ALL_WELL, writer=gone)) == {"writer": "down"}
+    assert states(replace(ALL_WELL, analytics=gone)) == {"projector-analytics": "down", "analytics": "down"}
+    assert states(replace(ALL_WELL, slot=gone)) == {"postgres": "down", "capture": "down"}
+
+
+def test_everything_that_is_not_ok_says_why() -> None:
+    nothing: Seen[Any] = Seen(fault="ConnectError")
+    dark = replace(
+        ALL_WELL, slot=nothing, connector=nothing, log=nothing, serving=nothing, analytics=nothing, writer=nothing
+    )
+    parts = (*diagnosis.components(dark), *diagnosis.hops(dark))
+    assert all(part.why for part in parts if part.state != "ok")
+    assert worst([part.state for part in parts]) == "down"
+
+
+def test_what_is_not_configured_makes_nothing_worse() -> None:
+    assert states(replace(ALL_WELL, slot=Seen(unset="READSIDE_SOURCE_DSN"))) == {"capture": "unknown"}
+    assert worst(["ok", "unknown"]) == "ok"
+    assert worst(["ok", "degraded", "unknown"]) == "degraded"
+
+
+def test_collecting_is_quick_and_raises_nothing_when_all_is_down(settings: Settings) -> None:
+    unreachable = settings.model_copy(
+        update={
+            # No packet comes back from this network, so these two probes hang rather than fail.
+            "queries_dsn": SecretStr("postgresql://readside_queries:pw@192.0.2.1:5433/readside"),
+            "source_dsn": SecretStr("postgresql://readside_cdc:pw@192.0.2.1:5433/shop"),
+        }
+    )
+    began = time.monotonic()
+    health = collect(unreachable)
+    assert time.monotonic() - began < 1.5
+    assert health.state == "down"
+    assert {component.state for component in health.components} <= {"down", "unknown"}
+    json.dumps(health.to_json())
+
+
+def test_the_serving_store_and_its_models_are_seen(settings: Settings, projector: Projector) -> None:
+    projector.conn.execute(
+        "create table readside.declared (name text, kind text, version bigint);"
+        "insert into readside.declared values ('order_details', 'read_model', 3), ('order_timeline', 'history', 1);"
+        "grant select on readside.declared to readside_queries"
+    )
+    projector.apply("0/200", order_details={"id": 1, "version": 1})
+    health = collect(settings)
+    serving = next(hop for hop in health.hops if hop.name == "serving")
+    assert (serving.state, serving.figures) == ("ok", {"phase": "streaming", "end_lsn": "0/200"})
+    assert [(model.name, model.version, model.rows) for model in health.models] == [("order_details", 3, 1)]
+
+
+def test_the_slot_is_seen_with_the_cdc_role(settings: Settings, shop_database: str) -> None:
+    with psycopg.connect(shop_database, autocommit=True) as conn:
+        name = f"health_{conn.info.dbname}"
+        conn.execute("select pg_create_logical_replication_slot(%(name)s, 'pgoutput')", {"name": name})
+    password = conninfo_to_dict(shop_database)["password"]
+    cdc = shop_database.replace("//postgres:", "//readside_cdc:")
+    seen = collect(settings.model_copy(update={"source_dsn": SecretStr(cdc), "slot": name}))
+    capture = next(hop for hop in seen.hops if hop.name == "capture")
+    assert (capture.state, capture.figures["wal_status"]) == ("degraded", "reserved")
+    assert str(password) in str(seen.addresses.shop_dsn)
+    assert str(password) not in json.dumps(seen.masked.to_json())
+
+
+def test_pids_and_restarts_come_from_the_supervisor(settings: Settings, tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    running = {"name": "writer", "state": "running", "pid": os.getpid(), "restarts": 2}
+    gone = {"name": "projector-serving", "state": "running", "pid": dead.pid, "restarts": 0}
+    (tmp_path / "stack.json").write_text(json.dumps({"components": [running, gone]}))
+    components = {component.name: component for component in collect(settings).components}
+    assert (components["writer"].pid, components["writer"].restarts) == (os.getpid(), 2)
+    assert components["projector-serving"].state == "down"
+
+
+def test_the_route_answers_the_same_without_a_password(api: Api) -> None:
+    answer = api.get("/health")
+    assert answer.status_code == 200
+    health = answer.json()
+    assert {"addresses", "components", "hops", "models", "dead_letters", "state"} <= health.keys()
+    assert [component["name"] for component in health["components"]] == [
+        *("postgres", "kafka", "connect", "writer", "projector-serving", "projector-analytics", "queries")
+    ]
+    assert next(component for component in health["components"] if component["name"] == "queries")["state"] == "ok"
+    assert health["state"] == "down"  # nothing but the store and this server is there
+    assert str(conninfo_to_dict(api.settings.queries_dsn.get_secret_value())["password"]) not in answer.text
