@@ -14,23 +14,20 @@ from writer.listening import NotAllowed, host_and_port
 from writer.transaction import open_pool
 
 
-def main() -> int:
-    """Serve; 2 where the settings do not allow it."""
+def main() -> None:
+    """Serve; exits 1 with a line that says why where the settings do not allow it."""
     configure_logging()
     settings = Settings()
     if settings.writer_dsn is None:
-        print("writer: READSIDE_WRITER_DSN is not set; give the libpq URL of the write database", file=sys.stderr)  # noqa: T201
-        return 2
+        sys.exit("writer: READSIDE_WRITER_DSN is not set; give the libpq URL of the write database")
     try:
         host, port = host_and_port(settings.writer_address)
     except NotAllowed as error:
-        print(f"writer: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    pool = open_pool(settings.writer_dsn.get_secret_value(), settings.writer_connections)
+        sys.exit(f"writer: {error}")
     # uvicorn drains, then raises the signal again for whoever was to get it: a stop that was asked for is a success.
     signal.signal(signal.SIGTERM, _stop)
+    pool = open_pool(settings.writer_dsn.get_secret_value(), settings.writer_connections)
     uvicorn.run(make_app(settings, pool), host=host, port=port, http="httptools", log_config=None, access_log=False)
-    return 0
 
 
 def _stop(_signal: int, _frame: object) -> None:
@@ -38,4 +35,4 @@ def _stop(_signal: int, _frame: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

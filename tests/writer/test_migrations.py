@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import LiteralString
+
 import psycopg
 import pytest
 
@@ -33,7 +35,7 @@ def test_the_owner_owns_every_table(shop_database: str) -> None:
         ("revoke create on schema public from shop_owner, pg_database_owner", "alter database .* owner to shop_owner"),
     ],
 )
-def test_a_database_that_does_not_fit_is_refused(shop_database: str, statement: str, message: str) -> None:
+def test_a_database_that_does_not_fit_is_refused(shop_database: str, statement: LiteralString, message: str) -> None:
     with psycopg.connect(shop_database, autocommit=True) as db:
         if statement.startswith("revoke"):
             db.execute("alter schema public owner to postgres")

@@ -181,8 +181,8 @@ def test_a_wrong_step_is_refused(shop: Shop) -> None:
     for method, route, body in steps:
         shop.refuses(404, "not-found", method, f"/orders/99/{route}", body)
         shop.refuses(412, "precondition-failed", method, f"/orders/{id}/{route}", body, if_match='"2"')
-        for field in body or {}:
-            if route != "shipping-address":
+        if body and route != "shipping-address":
+            for field in body:
                 shop.refuses(422, "invalid", method, f"/orders/{id}/{route}", {**body, field: ""}, at=f"/{field}")
     path = f"/orders/{id}/shipping-address"
     shop.refuses(409, "version-conflict", "PUT", path, {**ADDRESS, "version": 2})
