@@ -52,6 +52,10 @@ class Settings(BaseSettings):
         default="",
         description="System user that PostgreSQL runs as when root starts the stack; empty: postgres, else nobody.",
     )
+    java_home: Path | None = Field(
+        default=None,
+        description="Java runtime (17 or newer) for Kafka and Connect; empty: the one that came as a Python package.",
+    )
     kafka: str = Field(default="127.0.0.1:9092", description="Kafka bootstrap servers, comma separated.")
     connect_url: str = Field(default="http://127.0.0.1:8083", description="Base URL of Kafka Connect's REST interface.")
 
@@ -150,7 +154,7 @@ class Settings(BaseSettings):
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """Environment variables that give a child process exactly these settings, secrets included."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(ENV_PREFIX)}
+    env = bare_environment()
     for name in type(settings).model_fields:
         value: Any = getattr(settings, name)
         if value is None:
@@ -161,3 +165,13 @@ def environment_of(settings: Settings) -> dict[str, str]:
             value = ",".join(value)
         env[ENV_PREFIX + name.upper()] = str(value)
     return env
+
+
+def bare_environment() -> dict[str, str]:
+    """Our environment without our settings and their secrets, for a child process that is not ours."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(ENV_PREFIX)}
+
+
+def cache_directory() -> Path:
+    """What is kept between runs and between data directories; safe to delete. The XDG base directories' place for it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "readside"

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from config.settings import bare_environment
+
 _LAUNCH = Path(__file__).with_name("launch.py")
 
 
@@ -23,6 +25,8 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a program that dies with the calling thread; its output is appended to the log file.
 
+    Without an ``env`` it gets ours, less our settings and their secrets.
+
     Call it from a thread that lives as long as the child is to: the kernel ties the child's life to the thread.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +34,7 @@ def spawn(
         return subprocess.Popen(
             launched(command, user=user),
             cwd=cwd,
-            env=None if env is None else dict(env),
+            env=bare_environment() if env is None else dict(env),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
