@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from cdc.catalog import control_topic, transaction_topic
 from config.settings import Settings
 from queries import diagnosis, probes, topics
 from queries.diagnosis import Seen, Sight
@@ -64,7 +63,7 @@ def _look(settings: Settings) -> Sight:
     return Sight(
         at=datetime.now(UTC),
         stale_s=max(STALE_S, STALE_PULSES * settings.pulse_interval_s),
-        bookkeeping=frozenset({transaction_topic(settings.topic_prefix), control_topic(settings.topic_prefix)}),
+        bookkeeping=topics.bookkeeping(settings.topic_prefix),
         slot=_seen(slot) if slot else Seen(unset="READSIDE_SOURCE_DSN"),
         connector=_seen(connector),
         log=_seen(log),

@@ -19,6 +19,8 @@ WAITED = Histogram(
 )
 WAITING = Gauge("readside_queries_waiting", "Reads waiting for a write to show.", ("store",))
 STALE = Counter("readside_queries_stale_reads", "Reads whose write did not show in time.", ("store",))
+LISTENING = Gauge("readside_queries_listening", "1 while the commits of the serving store's projector are heard.")
+
 for _store in ("serving", "analytics"):  # so that the first scrape shows zeros, not gaps
     for _metric in (WAITED, WAITING, STALE):
         _metric.labels(_store)

@@ -11,22 +11,28 @@ from typing import Any, cast
 from kafka import KafkaAdminClient
 from kafka.structs import TopicPartition
 
+from cdc.catalog import control_topic, transaction_topic
 from queries.probes import TIMEOUT_S, Offsets
 
 _LATEST = -1  # what ListOffsets calls the end of a partition
+
+
+def bookkeeping(prefix: str) -> frozenset[str]:
+    """The topics whose records are no changes."""
+    return frozenset({transaction_topic(prefix), control_topic(prefix)})
 
 
 class Log:
     """The end of every topic of the pipeline. Keeps one client, as making one takes longer than a look."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
-        self._bootstrap, self._prefix = bootstrap, f"{prefix}."
+        self._bootstrap, self._prefix = bootstrap, prefix
         self._client: KafkaAdminClient | None = None
         self._turn = threading.Lock()
         self._before: tuple[float, int] | None = None
 
     def ends(self) -> tuple[Offsets, float | None]:
-        """Offsets behind the last records, and records per second since the last look (None the first time)."""
+        """Offsets behind the last records, and changes per second since the last look (None the first time)."""
         if not self._turn.acquire(timeout=TIMEOUT_S):
             raise TimeoutError("Kafka did not answer the look before this one yet")
         try:
@@ -38,7 +44,8 @@ class Log:
             raise
         finally:
             self._turn.release()
-        return ends, self._rate(sum(sum(partitions.values()) for partitions in ends.values()))
+        changes = ends.keys() - bookkeeping(self._prefix)
+        return ends, self._rate(sum(sum(ends[topic].values()) for topic in changes))
 
     def _ends(self) -> Offsets:
         if self._client is None:
@@ -49,7 +56,7 @@ class Log:
         wanted = {
             TopicPartition(topic["name"], partition["partition_index"]): _LATEST
             for topic in client.describe_topics()
-            if topic["name"].startswith(self._prefix)
+            if topic["name"].startswith(f"{self._prefix}.")
             for partition in topic["partitions"]
         }
         found = client.list_partition_offsets(wanted, timeout_ms=int(TIMEOUT_S * 1000)) if wanted else {}

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from queries import metrics
 from queries.tokens import Token
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,6 @@ class Watch:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._bell, self._ear = socket.socketpair()  # interrupts the wait for the store, to stop at once
-        self._listening = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -78,11 +78,6 @@ class Watch:
         self._thread.join()
         self._bell.close()
         self._ear.close()
-
-    @property
-    def listening(self) -> bool:
-        """Whether commits are heard now."""
-        return self._listening.is_set()
 
     @contextmanager
     def interest(self, token: Token | None) -> Generator[Interest]:
@@ -111,10 +106,10 @@ class Watch:
                 ) as conn:
                     conn.execute(f"listen {CHANNEL}")
                     failures = 0
-                    self._listening.set()
+                    metrics.LISTENING.set(1)
                     self._follow(conn)
             except psycopg.Error as error:
-                self._listening.clear()
+                metrics.LISTENING.set(0)
                 pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
                 failures += 1
                 logger.warning(
@@ -122,7 +117,7 @@ class Watch:
                     extra={"action": "watch_lost", "error": type(error).__name__, "retry_s": pause_s},
                 )
                 self._stopping.wait(pause_s)
-        self._listening.clear()
+        metrics.LISTENING.set(0)
 
     def _follow(self, conn: psycopg.Connection[Any]) -> None:
         self._wake(conn)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import psycopg
 import uvicorn
+from prometheus_client import REGISTRY
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
@@ -86,6 +87,11 @@ class Api:
         return self.http.get(path, params=parameters, headers=headers)
 
 
+def heard() -> float | None:
+    """1 while the query server of this process hears the projector's commits."""
+    return REGISTRY.get_sample_value("readside_queries_listening")
+
+
 @contextmanager
 def serving(settings: Settings) -> Iterator[Api]:
     """The real server, in a thread of this process, until the block ends."""
@@ -97,7 +103,7 @@ def serving(settings: Settings) -> Iterator[Api]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        eventually(lambda: server.started and app.state.store.watch.listening, what="the query server listens")
+        eventually(lambda: server.started and heard() == 1, what="the query server listens")
         with httpx.Client(base_url=f"http://{settings.queries_address}", timeout=20, trust_env=False) as http:
             yield Api(http=http, settings=settings, app=app)
     finally:
