@@ -1,0 +1,127 @@
+"""The command line of readside: parses, and calls one module per command. Each is imported only when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.exceptions import TyperException
+
+from stack.errors import StackError
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+EXIT_FAILED, EXIT_USAGE = 2, 64
+Output = Literal["table", "json"]
+
+app = typer.Typer(
+    name="readside",
+    help="Read models that are exactly right, derived from a PostgreSQL database's change stream.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Directory of all state of the native stack.", show_default=".readside"),
+]
+OutputOption = Annotated[
+    Output | None, typer.Option("--output", help="How data is printed.", show_default="table on a terminal, else json")
+]
+Only = Annotated[str, typer.Option(help="Components to run, comma separated.", show_default="all")]
+Ports = Annotated[str, typer.Option(help="`auto` picks free ports; `fixed` takes those of the settings.")]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and answer with the exit code; every error becomes one message on standard error."""
+    from stack.terminal import talk
+
+    try:
+        code: Any = app(list(arguments), prog_name="readside", standalone_mode=False)
+    except TyperException as exc:
+        talk.print(f"readside: {exc.format_message()}; see `readside --help`", markup=False)
+        return EXIT_USAGE
+    except StackError as exc:
+        talk.print(f"readside: {exc}", markup=False)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return 130  # 128 + SIGINT
+    return code if isinstance(code, int) else 0
+
+
+def settings_of(data_dir: Path | None) -> Settings:
+    """The effective settings, with what the command line says over everything else."""
+    from pydantic import ValidationError
+
+    from config.settings import Settings
+
+    try:
+        return Settings(data_dir=data_dir) if data_dir else Settings()
+    except ValidationError as exc:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in exc.errors())
+        raise StackError(f"a setting is wrong: {wrong}; see docs/settings.md") from None
+
+
+@app.command()
+def up(data_dir: DataDir = None, detach: bool = False, only: Only = "", ports: Ports = "fixed") -> int:
+    """Start everything; print the addresses when it is healthy. Without --detach, run until Ctrl-C."""
+    from stack.commands import up
+
+    if ports not in ("auto", "fixed"):
+        raise typer.BadParameter("is auto or fixed", param_hint="--ports")
+    return up(settings_of(data_dir), only=only, ports=ports, detach=detach)
+
+
+@app.command()
+def down(data_dir: DataDir = None) -> int:
+    """Stop everything that `up` started; its data stays."""
+    from stack.commands import down
+
+    return down(settings_of(data_dir))
+
+
+@app.command()
+def status(
+    data_dir: DataDir = None,
+    output: OutputOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again and again, until Ctrl-C.")] = False,
+    wait_healthy: Annotated[bool, typer.Option("--wait-healthy", help="Wait until everything is ok.")] = False,
+    timeout: Annotated[float, typer.Option(help="Longest wait, in seconds.", min=0)] = 60.0,
+) -> int:
+    """Show each component and each hop: state, rate, lag. Exit code 0 ok, 1 degraded, 2 down."""
+    from stack.status import status
+
+    return status(settings_of(data_dir), output=output, watch=watch, wait_s=timeout if wait_healthy else None)
+
+
+@app.command()
+def config(
+    data_dir: DataDir = None,
+    output: OutputOption = None,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether the settings are valid.")] = False,
+) -> int:
+    """Show the effective settings and where each came from; secrets are masked."""
+    from stack.configuration import show
+
+    return show(settings_of(data_dir), output=output, check=check)
+
+
+@app.command()
+def setup(data_dir: DataDir = None) -> int:
+    """Make an existing PostgreSQL ready: databases, roles, the write schema, the publication."""
+    from stack.commands import setup
+
+    return setup(settings_of(data_dir))
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []})
+def test(context: typer.Context) -> int:
+    """Run the whole test suite on the real components; arguments go to pytest."""
+    from stack.commands import test
+
+    return test(context.args)
