@@ -161,7 +161,7 @@ class AnalyticsStore:
         self._connection.register("incoming", table)
 
     def _refresh(self, model: ReadModel, sources: dict[str, str]) -> None:
-        keys = " union ".join(
+        keys = " union all ".join(
             f"select * from (with changed as (select * from {relation}) {keys})"
             for relation, keys in ((sources[t], keys) for t, keys in model.affected_by.items() if t in sources)
         )
@@ -170,7 +170,7 @@ class AnalyticsStore:
         same = " and ".join(f"t.{quoted(name)} = a.{quoted(name)}" for name in model.key)
         target = f"main.{quoted(model.name)}"
         self._run(
-            f"create or replace temporary table affected as select * from ({keys}) as keys({names})",
+            f"create or replace temporary table affected as select distinct * from ({keys}) as keys({names})",
             f"create or replace temporary table fresh as {model.query}",
             f"delete from {target} t using affected a where {same}",
             f"insert into {target} ({columns}) select {columns} from fresh",

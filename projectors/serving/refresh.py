@@ -103,7 +103,7 @@ def _refresh(model: ReadModel, columns: Sequence[str], sources: Mapping[Table, I
         SQL(", ").join(SQL("excluded.{}").format(Identifier(name)) for name in rest),
     )
     return SQL("""
-        with affected ({key}) as materialized ({keys}),
+        with affected ({key}) as materialized (select distinct * from ({keys}) keys),
              fresh as materialized ({query}),
              gone as (
                 delete from {target} t
@@ -114,7 +114,7 @@ def _refresh(model: ReadModel, columns: Sequence[str], sources: Mapping[Table, I
         on conflict ({key}) do {action}
     """).format(
         key=_names(model.key),
-        keys=SQL("\n union \n").join(keys),
+        keys=SQL("\n union all \n").join(keys),
         query=SQL(model.query),
         target=target,
         same_affected=_same(model.key, "t", "a"),
