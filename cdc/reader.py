@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, cast
 
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.errors import KafkaError, OffsetOutOfRangeError, UnsupportedCodecError
 from kafka.structs import TopicPartition
 
 from cdc.assembler import Partition
 from cdc.change import Headers
-from cdc.errors import HistoryLost, Transient
+from cdc.errors import Fatal, HistoryLost, Transient
 
 
 class Record(NamedTuple):
@@ -96,6 +96,8 @@ class KafkaPythonReader:
         """See LogReader."""
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=most_records)
+        except UnsupportedCodecError as exc:
+            raise Fatal(f"Kafka's records are compressed in a way this reader cannot undo: {exc}") from exc
         except OffsetOutOfRangeError as exc:
             raise HistoryLost(
                 f"Kafka no longer holds the records to be read next: {exc}; rebuild from a snapshot"
