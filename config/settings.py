@@ -20,6 +20,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from config import lock
+
 ENV_PREFIX = "READSIDE_"
 RUN_FILE = "run.toml"
 
@@ -137,12 +139,14 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources as the module's docstring says."""
         early: dict[str, Any] = {**dotenv_settings(), **env_settings(), **init_settings()}
-        run_file = Path(early.get("data_dir", cls.model_fields["data_dir"].default)) / RUN_FILE
+        data_dir = Path(early.get("data_dir", cls.model_fields["data_dir"].default))
+        # What a stack left behind that was killed would lead nowhere, or to somebody else.
+        running = [TomlConfigSettingsSource(settings_cls, data_dir / RUN_FILE)] if lock.holder(data_dir) is not None else []
         return (
             init_settings,
             env_settings,
             dotenv_settings,
-            TomlConfigSettingsSource(settings_cls, run_file),
+            *running,
             TomlConfigSettingsSource(settings_cls, Path("readside.toml")),
         )
 

@@ -102,6 +102,8 @@ class Charge:
             self._work = self._submit(self._probe)
 
     def _probe(self) -> bool:
+        if self.state == "healthy" and self._component.answers is not None:
+            return self._component.answers()
         if not self._component.ready():
             return False
         if not self.was_healthy:

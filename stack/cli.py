@@ -44,7 +44,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code: Any = app(list(arguments), prog_name="readside", standalone_mode=False)
     except TyperException as exc:
-        talk.print(f"readside: {exc.format_message()}; see `readside --help`", markup=False)
+        if said := exc.format_message():  # nothing when help was shown instead
+            talk.print(f"readside: {said.rstrip('.')}; see `readside --help`", markup=False)
         return EXIT_USAGE
     except StackError as exc:
         talk.print(f"readside: {exc}", markup=False)

@@ -41,6 +41,8 @@ class Component:
     start: Callable[[Path], subprocess.Popen[bytes]]
     #: True if the running process answers and is ours.
     ready: Callable[[], bool]
+    #: True if the process that was recognised still answers; cheaper, asked every second. By default the same as ready.
+    answers: Callable[[], bool] | None = None
     #: What to do once, when it is ready for the first time.
     first_ready: Callable[[], None] = lambda: None
     #: What to do after a stop that it obeyed.
@@ -118,6 +120,7 @@ def _kafka(settings: Settings, java: Java, jars: Future[list[Path]]) -> Componen
         prepare=lambda: kafka.prepare(directory, settings.kafka, java, jars.result()),
         start=lambda log: spawn(kafka.broker(directory, java, jars.result()), log=log, cwd=directory),
         ready=lambda: kafka.ready(settings.kafka, directory),
+        answers=lambda: kafka.answers(settings.kafka),
         stopped=lambda: keep_class_cache(java, kafka.MAIN),
         stop_timeout_s=_CLASS_CACHE_STOP_S if makes_class_cache(java, kafka.MAIN) else _ORDERLY_STOP_S,
     )

@@ -63,10 +63,11 @@ def ready(address: str, directory: Path) -> bool:
     from kafka import KafkaAdminClient
     from kafka.errors import KafkaError
 
+    if not answers(address):  # the client would try again for seconds
+        return False
     try:
-        socket.create_connection(split(address), timeout=1).close()  # the client would try again for seconds
         admin = KafkaAdminClient(bootstrap_servers=address, request_timeout_ms=2_000)
-    except (OSError, KafkaError):
+    except KafkaError:
         return False
     try:
         return admin.describe_cluster()["cluster_id"] == cluster_id(directory)
@@ -74,6 +75,15 @@ def ready(address: str, directory: Path) -> bool:
         return False
     finally:
         admin.close()
+
+
+def answers(address: str) -> bool:
+    """True if something accepts a connection at the address: enough to see that a broker we know is alive."""
+    try:
+        socket.create_connection(split(address), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _identity(directory: Path) -> Path:

@@ -6,9 +6,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,12 +14,13 @@ import msgspec
 from msgspec import Struct
 from pydantic import SecretStr
 
+from config import lock
 from config.settings import RUN_FILE, Settings
 from stack.credentials import write_private
 from stack.errors import AlreadyRunning
 from stack.ports import command_line
 
-_LOCK, _STATE = "lock", "stack.json"
+_STATE = "stack.json"
 
 
 class ComponentState(Struct, frozen=True, kw_only=True):
@@ -50,34 +49,24 @@ class StackState(Struct, frozen=True, kw_only=True):
 
 def take_lock(data_dir: Path) -> IO[str]:
     """Make the data directory this process's own until the returned file is closed, or raise AlreadyRunning."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    file = (data_dir / _LOCK).open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as exc:
-        file.close()
-        pid = running(data_dir)
-        raise AlreadyRunning(
-            f"{data_dir} belongs to a running stack: pid {pid} ({command_line(pid or 0)}); "
-            "stop it with `./readside down`, or choose another --data-dir"
-        ) from exc
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+    taken = lock.take(data_dir)
+    if taken is None:
+        raise already_running(data_dir)
+    return taken
 
 
 def running(data_dir: Path) -> int | None:
     """The pid of the supervisor that holds the data directory; None if nobody does."""
-    file = data_dir / _LOCK
-    if not file.exists():
-        return None
-    with file.open("r+") as opened:
-        try:
-            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return int(opened.read() or 0)
-    return None
+    return lock.holder(data_dir)
+
+
+def already_running(data_dir: Path) -> AlreadyRunning:
+    """The error of a second start."""
+    pid = running(data_dir)
+    return AlreadyRunning(
+        f"{data_dir} belongs to a running stack: pid {pid} ({command_line(pid or 0)}); "
+        "stop it with `./readside down`, or choose another --data-dir"
+    )
 
 
 def publish_settings(settings: Settings) -> None:

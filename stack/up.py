@@ -13,8 +13,7 @@ from pathlib import Path
 
 from config.settings import Settings, environment_of
 from stack import state
-from stack.errors import AlreadyRunning, ComponentFailed, NotRunning
-from stack.ports import command_line
+from stack.errors import ComponentFailed, NotRunning
 from stack.process import spawn, tail
 from stack.state import StackState
 
@@ -32,11 +31,8 @@ def start(settings: Settings, *, only: str = "", ports: str = "fixed", detach: b
     Raises AlreadyRunning when the data directory belongs to a running stack.
     """
     settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
-    if (pid := state.running(settings.data_dir)) is not None:
-        raise AlreadyRunning(
-            f"{settings.data_dir} belongs to a running stack: pid {pid} ({command_line(pid)}); "
-            "stop it with `./readside down`, or choose another --data-dir"
-        )
+    if state.running(settings.data_dir) is not None:
+        raise state.already_running(settings.data_dir)
     state.forget(settings.data_dir)
     command = [sys.executable, "-m", "stack.run", only, ports]
     log = log_file(settings.data_dir)

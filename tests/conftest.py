@@ -1,3 +1,3 @@
 """The fixtures every test may ask for; each set of them lives in its own module."""
 
-pytest_plugins = ["tests.databases"]
+pytest_plugins = ["tests.databases", "tests.backends"]

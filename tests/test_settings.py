@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from config import lock
 from config.settings import ENV_PREFIX, Settings, environment_of
 
 
@@ -26,11 +27,15 @@ def test_the_nearer_source_wins(elsewhere: Path, monkeypatch: pytest.MonkeyPatch
     (elsewhere / ".readside").mkdir()
     (elsewhere / ".readside" / "run.toml").write_text('slot = "running"')
     sources.append(Settings().slot)
+    running = lock.take(elsewhere / ".readside")  # before that, the file was left behind by a stack that was killed
+    assert running is not None
+    sources.append(Settings().slot)
     (elsewhere / ".env").write_text("READSIDE_SLOT=dotenv")
     sources.append(Settings().slot)
     monkeypatch.setenv("READSIDE_SLOT", "environment")
     sources.append(Settings().slot)
-    assert sources == ["readside", "file", "running", "dotenv", "environment"]
+    running.close()
+    assert sources == ["readside", "file", "file", "running", "dotenv", "environment"]
 
 
 def test_the_secrets_of_compose_may_stand_in_the_same_file(elsewhere: Path) -> None:

@@ -1,0 +1,78 @@
+"""The command: exit codes, where its words go, and that it starts from anywhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from stack.logfiles import keep_bounded
+
+ROOT = Path(__file__).parents[2]
+
+
+def readside(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ROOT / "readside", *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("arguments", [[], ["bogus"], ["up", "--bogus"], ["up", "--ports", "some"], ["status", "x"]])
+def test_wrong_usage_is_64_and_said_on_standard_error(arguments: list[str]) -> None:
+    ran = readside(*arguments)
+    assert ran.returncode == 64
+    assert "readside --help" in ran.stderr or not arguments
+
+
+def test_help_lists_the_commands() -> None:
+    ran = readside("--help")
+    assert ran.returncode == 0
+    assert all(name in ran.stdout for name in ("up", "down", "status", "config", "test"))
+
+
+def test_status_of_nothing_is_2_and_json_on_standard_output(tmp_path: Path) -> None:
+    ran = readside("status", "--output", "json", "--data-dir", str(tmp_path))
+    assert ran.returncode == 2
+    assert {"addresses", "components", "hops", "models", "dead_letters", "state"} <= json.loads(ran.stdout).keys()
+
+
+def test_script_works_through_a_link_and_keeps_the_users_directory(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(ROOT / "readside")
+    ran = subprocess.run([link, "down", "--data-dir", "here"], cwd=tmp_path, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr.strip()) == (0, "no stack runs in here")
+
+
+def test_config_masks_secrets_and_names_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("READSIDE_SOURCE_DSN", "postgresql://me:very-secret@127.0.0.1/mine")
+    ran = readside("config", "--output", "json", cwd=tmp_path)
+    assert "very-secret" not in ran.stdout + ran.stderr
+    shown = {row["name"]: row for row in json.loads(ran.stdout)}
+    assert shown["source_dsn"] == {"name": "source_dsn", "value": "********", "from": "environment"}
+    assert shown["slot"]["from"] == "default"
+
+
+def test_wrong_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("READSIDE_TOPIC_PARTITIONS", "none")
+    ran = readside("config", "--check", cwd=tmp_path)
+    assert ran.returncode == 2
+    assert "topic_partitions" in ran.stderr
+
+
+def test_missing_python_is_said_with_the_way_out(tmp_path: Path) -> None:
+    for tool in ("sh", "dirname", "readlink", "pwd"):
+        (tmp_path / tool).symlink_to(f"/bin/{tool}")
+    ran = subprocess.run(
+        ["/bin/sh", ROOT / "readside", "up"], env={"PATH": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert ran.returncode == 2
+    assert "Python 3.11 or newer is needed" in ran.stderr
+
+
+def test_log_that_grew_too_large_is_moved_aside_while_its_writer_goes_on(tmp_path: Path) -> None:
+    with (tmp_path / "kafka.log").open("ab", buffering=0) as writer:
+        writer.write(b"x" * 101)
+        keep_bounded(tmp_path, most_bytes=100)
+        writer.write(b"after")
+    assert (tmp_path / "kafka.log").read_bytes() == b"after"
+    assert (tmp_path / "kafka.log.1").stat().st_size == 101
