@@ -153,7 +153,7 @@ def store_hop(sight: Sight, name: str, seen: Seen[StoreView]) -> Hop:
         rate=position.rate,
         lag_changes=lag_changes,
         lag_seconds=None if age_s is None else round(max(0.0, age_s), 3) if behind else 0.0,
-        figures={"phase": position.phase, "end_lsn": position.end_lsn},
+        figures={"phase": position.phase, "end_lsn": position.end_lsn, "changes": position.changes},
     )
 
 

@@ -44,6 +44,7 @@ class Position:
     phase: str
     end_lsn: str
     committed_at: datetime | None
+    changes: int  #: applied since ever
     rate: float
     frontier: Offsets
 
@@ -69,6 +70,7 @@ class _State(msgspec.Struct):
     phase: str
     end_lsn: str
     committed_at: datetime | None
+    changes: int
     rate: float
     state: dict[str, Any]
 
@@ -141,7 +143,7 @@ def serving(dsn: str) -> StoreView:
             return StoreView(position=None, models=())
         row = conn.execute(
             """
-            select phase, end_lsn::text, committed_at, rate, state -> 'frontier'
+            select phase, end_lsn::text, committed_at, changes, rate, state -> 'frontier'
               from readside.checkpoint
              where store = 'serving'
             """
@@ -160,8 +162,10 @@ def serving(dsn: str) -> StoreView:
         )
     if row is None:
         return StoreView(position=None, models=counted)
-    phase, end_lsn, committed_at, rate, frontier = row
-    position = Position(phase=phase, end_lsn=end_lsn, committed_at=committed_at, rate=rate, frontier=frontier or {})
+    phase, end_lsn, committed_at, changes, rate, frontier = row
+    position = Position(
+        phase=phase, end_lsn=end_lsn, committed_at=committed_at, changes=changes, rate=rate, frontier=frontier or {}
+    )
     return StoreView(position=position, models=counted)
 
 
@@ -184,6 +188,7 @@ def analytics(settings: Settings) -> StoreView:
         phase=at.phase,
         end_lsn=at.end_lsn,
         committed_at=at.committed_at,
+        changes=at.changes,
         rate=at.rate,
         frontier=at.state.get("frontier", {}),
     )

@@ -68,14 +68,18 @@ def settings_of(data_dir: Path | None) -> Settings:
         raise StackError(f"a setting is wrong: {wrong}; see docs/settings.md") from None
 
 
+def _ports(ports: str) -> str:
+    if ports not in ("auto", "fixed"):
+        raise typer.BadParameter("is auto or fixed", param_hint="--ports")
+    return ports
+
+
 @app.command()
 def up(data_dir: DataDir = None, detach: bool = False, only: Only = "", ports: Ports = "fixed") -> int:
     """Start everything; print the addresses when it is healthy. Without --detach, run until Ctrl-C."""
     from stack.commands import up
 
-    if ports not in ("auto", "fixed"):
-        raise typer.BadParameter("is auto or fixed", param_hint="--ports")
-    return up(settings_of(data_dir), only=only, ports=ports, detach=detach)
+    return up(settings_of(data_dir), only=only, ports=_ports(ports), detach=detach)
 
 
 @app.command()
@@ -126,3 +130,53 @@ def test(context: typer.Context) -> int:
     from stack.commands import test
 
     return test(context.args)
+
+
+@app.command()
+def demo(
+    data_dir: DataDir = None,
+    seconds: Annotated[float, typer.Option(help="How long the traffic lasts.", min=1)] = 20.0,
+    ports: Ports = "auto",
+) -> int:
+    """The main job, from a bare checkout: everything set up, real traffic, every kind of read model, ad hoc SQL, proof."""
+    from stack.demo import run as demo
+
+    return demo(settings_of(data_dir), seconds=seconds, ports=_ports(ports))
+
+
+@app.command()
+def sql(
+    statement: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's SQL.")],
+    data_dir: DataDir = None,
+    output: OutputOption = None,
+) -> int:
+    """Ask the analytics store: ad hoc SQL on data that is seconds old at most, while writes go on."""
+    from stack.adhoc import run as ask
+
+    return ask(settings_of(data_dir), statement, output=output)
+
+
+@app.command()
+def verify(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Read models; all without a name.", metavar="[MODEL]…")
+    ] = None,
+    data_dir: DataDir = None,
+    output: OutputOption = None,
+) -> int:
+    """Recompute read models from the source and compare row by row. Exit code 0 equal, 1 different."""
+    from stack.verification import run as verify
+
+    return verify(settings_of(data_dir), models or [], output=output)
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="Which benchmark.")] = "freshness",
+    data_dir: DataDir = None,
+    output: OutputOption = None,
+) -> int:
+    """Run a benchmark on a stack of its own, or the one that runs here; print its figures and keep them as JSON."""
+    from stack.benchmark import run as bench
+
+    return bench(settings_of(data_dir), name, output=output)

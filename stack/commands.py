@@ -25,7 +25,7 @@ def up(settings: Settings, *, only: str, ports: str, detach: bool) -> int:
     """Start the stack and say where it is; then leave it alone, or stay until it ends or Ctrl-C."""
     supervisor = start(settings, only=only, ports=ports, detach=detach)
     try:
-        with _Startup() as startup:
+        with Startup() as startup:
             wait_healthy(settings.data_dir, show=startup.show, supervisor=supervisor)
         _say_addresses(type(settings)(data_dir=settings.data_dir))
         if detach:
@@ -92,7 +92,7 @@ def test(arguments: Sequence[str]) -> int:
     return subprocess.run([sys.executable, "-m", "pytest", *arguments], check=False).returncode
 
 
-class _Startup:
+class Startup:
     """Shows a stack's start on a terminal: the download, then who is still awaited."""
 
     def __init__(self) -> None:
@@ -101,7 +101,7 @@ class _Startup:
         self._jars = self._progress.add_task("jars", total=None, note="", visible=False)
         self._parts = self._progress.add_task("components", total=None, note="")
 
-    def __enter__(self) -> _Startup:
+    def __enter__(self) -> Startup:
         self._progress.start()
         return self
 

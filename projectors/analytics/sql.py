@@ -70,14 +70,14 @@ def query(
 def _run(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any], most_rows: int) -> Answer:
     cursor.execute("begin transaction read only")
     # The position is read in the same transaction, so it is the answer's own.
-    stamp = cursor.execute("select epoch_us(as_of), end_lsn from _readside").fetchone()
+    stamps = cursor.execute("select epoch_us(as_of), end_lsn from _readside").fetchall()
     relation = cursor.sql(sql, params=dict(parameters)) if parameters else cursor.sql(sql)
     types = [str(kind) for kind in relation.types]
     # Fetched to an end at once: an open result would keep DuckDB from checkpointing.
     table = relation.limit(most_rows + 1).to_arrow_table()
     cursor.execute("rollback")
     rows = [[json_value(value) for value in row.values()] for row in _rows(table)]
-    as_of, end_lsn = stamp if stamp else (None, "0/0")
+    as_of, end_lsn = stamps[0] if stamps else (None, "0/0")
     return Answer(
         columns=list(relation.columns),
         types=types,

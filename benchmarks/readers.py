@@ -1,0 +1,47 @@
+"""Readers of ``bench freshness``, in a process of their own: each order is read over HTTP with its token.
+
+``python -m benchmarks.readers ADDRESS THREADS``: lines ``id token`` on standard input; ``ready`` first, then
+``id read_us`` (the machine's clock, when the answer had come) for each order that was answered 200.
+"""
+
+from __future__ import annotations
+
+import http.client
+import queue
+import sys
+import threading
+import time
+
+
+def main() -> None:
+    """Read until standard input ends and everything in hand is answered."""
+    address, threads = sys.argv[1], int(sys.argv[2])
+    waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
+    readers = [threading.Thread(target=_read, args=(address, waiting)) for _ in range(threads)]
+    for reader in readers:
+        reader.start()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        id, token = line.split()
+        waiting.put((id, token))
+    for _ in readers:
+        waiting.put(None)
+    for reader in readers:
+        reader.join()
+
+
+def _read(address: str, waiting: queue.SimpleQueue[tuple[str, str] | None]) -> None:
+    connection = http.client.HTTPConnection(address, timeout=30)
+    while (item := waiting.get()) is not None:
+        id, token = item
+        connection.request("GET", f"/orders/{id}", headers={"Readside-Token": token, "Prefer": "wait=10"})
+        response = connection.getresponse()
+        response.read()
+        if response.status == 200:
+            sys.stdout.write(f"{id} {time.time_ns() // 1000}\n")
+    connection.close()
+
+
+if __name__ == "__main__":
+    main()
