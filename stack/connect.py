@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from stack.java import Java, command
+from stack.probe import answer
 
 MAIN = "org.apache.kafka.connect.cli.ConnectDistributed"
 _CONFIGURATION = Path(__file__).parents[1] / "config" / "connect.properties"
@@ -42,7 +43,6 @@ def worker(directory: Path, java: Java, jars: Sequence[Path]) -> list[str]:
 def ready(url: str, cluster_id: str) -> bool:
     """True if a worker answers at the URL, can take a connector, and works for this Kafka cluster."""
     try:
-        with httpx.Client(base_url=url, timeout=2) as client:
-            return client.get("/").json()["kafka_cluster_id"] == cluster_id and client.get("/health").status_code == 200
+        return answer(f"{url}/").json()["kafka_cluster_id"] == cluster_id and answer(f"{url}/health").is_success
     except (httpx.HTTPError, KeyError, ValueError):
         return False
