@@ -6,6 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
+import psycopg
+
 from cdc.connector import supervise
 from cdc.errors import Transient
 from config.settings import Settings
@@ -20,7 +22,7 @@ class ConnectorThread:
     """Runs `cdc.connector.supervise` until it is told to stop."""
 
     def __init__(self, settings: Settings, tell_error: Callable[[str], None]) -> None:
-        """``tell_error`` is called with what keeps the connector from running, and with "" when that is over."""
+        """``tell_error`` is called with what keeps the connector from running, and with "" at the next try."""
         self._settings = settings
         self._tell_error = tell_error
         self._stop = threading.Event()
@@ -42,11 +44,13 @@ class ConnectorThread:
         while not self._stop.is_set():
             try:
                 supervise(self._settings, self._stop)
-            except Transient as exc:
+            except (Transient, psycopg.OperationalError) as exc:
                 pause_s = _PAUSE_FIRST_S
-                logger.warning(f"the connector waits: {exc}", extra={"action": "connector_waits"})
+                logger.warning(f"the connector waits: {str(exc).strip()}", extra={"action": "connector_waits"})
             except Exception as exc:  # whatever it is, the stack must say it and keep the rest running
                 pause_s = min(2 * pause_s, _PAUSE_MOST_S)
                 logger.exception("the connector cannot run", extra={"action": "connector_failed"})
                 self._tell_error(f"the connector cannot run: {exc}")
-            self._stop.wait(pause_s)
+                self._stop.wait(pause_s)
+                self._tell_error("")
+            self._stop.wait(_PAUSE_FIRST_S)

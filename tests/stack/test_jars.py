@@ -13,7 +13,7 @@ from stack import jars
 from stack.errors import MissingComponent
 
 POM = """\
-<project xmlns="http://maven.apache.org/POM/4.0.0">
+<project>
   <modelVersion>4.0.0</modelVersion><groupId>x</groupId><artifactId>x</artifactId><version>1</version>
   <dependencies>{}</dependencies>
 </project>
