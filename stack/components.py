@@ -58,8 +58,8 @@ def components_of(settings: Settings, names: Sequence[str], jars: Future[list[Pa
     """
     makers: Mapping[str, Callable[[], Component]] = {
         "postgres": lambda: _postgres(settings),
-        "kafka": lambda: _kafka(settings, find_java(settings.java_home), jars),
-        "connect": lambda: _connect(settings, find_java(settings.java_home), jars, names),
+        "kafka": lambda: _kafka(settings, _java(settings), jars),
+        "connect": lambda: _connect(settings, _java(settings), jars, names),
         "writer": lambda: _ours(settings, "writer", ("writer",), ("postgres",), probe.writer, settings.writer_address),
         "projector-serving": lambda: _ours(
             settings, "projector-serving", ("projectors", "serving"), ("postgres", "kafka"), probe.serving
@@ -110,6 +110,10 @@ def provision(settings: Settings) -> None:
             publication=settings.publication,
         )
     provision_serving(admin, serving_dsn=_secret(settings.serving_dsn), queries_dsn=_secret(settings.queries_dsn))
+
+
+def _java(settings: Settings) -> Java:
+    return find_java(settings.java_home, make_class_cache=settings.java_class_cache)
 
 
 def _kafka(settings: Settings, java: Java, jars: Future[list[Path]]) -> Component:

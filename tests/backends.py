@@ -182,7 +182,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 def _native() -> Iterator[Stack]:
     directory = Path(tempfile.mkdtemp(prefix="readside-stack-"))
-    supervisor = up.start(Settings(data_dir=directory), ports="auto", detach=False)
+    supervisor = up.start(Settings(data_dir=directory, java_class_cache=False), ports="auto", detach=False)
     try:
         up.wait_healthy(directory, supervisor=supervisor)
         yield Native(settings=Settings(data_dir=directory))
