@@ -60,8 +60,8 @@ class Settings(BaseSettings):
     )
     java_class_cache: bool = Field(
         default=True,
-        description="Whether the first stop of Kafka and Connect keeps their loaded classes in the cache directory: it takes "
-        "some ten seconds longer, each later start some five seconds less. From Java 25 on.",
+        description="Whether the first stop of Kafka and Connect keeps their loaded classes in the cache directory: it "
+        "takes some ten seconds longer, each later start some five seconds less. From Java 25 on.",
     )
     kafka: str = Field(default="127.0.0.1:9092", description="Kafka bootstrap servers, comma separated.")
     connect_url: str = Field(default="http://127.0.0.1:8083", description="Base URL of Kafka Connect's REST interface.")
