@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -19,19 +19,28 @@ from stack.process import stop
 from tests.backends import Native
 from tests.databases import eventually
 
-
-def started(directory: Path, *, detach: bool = False) -> tuple[Native, subprocess.Popen[bytes]]:
-    """A stack of PostgreSQL alone, healthy."""
-    supervisor = up.start(Settings(data_dir=directory), only="postgres", ports="auto", detach=detach)
-    up.wait_healthy(directory, supervisor=supervisor, timeout_s=60)
-    return Native(settings=Settings(data_dir=directory)), supervisor
+Start = Callable[..., tuple[Native, subprocess.Popen[bytes]]]
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Native]:
-    native, supervisor = started(tmp_path)
-    yield native
-    stop(supervisor)
+def started() -> Iterator[Start]:
+    """Starts a stack of PostgreSQL alone and waits until it is healthy; whatever the test does, it ends with it."""
+    supervisors: list[subprocess.Popen[bytes]] = []
+
+    def start(directory: Path, *, detach: bool = False) -> tuple[Native, subprocess.Popen[bytes]]:
+        supervisor = up.start(Settings(data_dir=directory), only="postgres", ports="auto", detach=detach)
+        supervisors.append(supervisor)
+        up.wait_healthy(directory, supervisor=supervisor, timeout_s=60)
+        return Native(settings=Settings(data_dir=directory)), supervisor
+
+    yield start
+    for supervisor in supervisors:
+        stop(supervisor)
+
+
+@pytest.fixture
+def small(started: Start, tmp_path: Path) -> Native:
+    return started(tmp_path)[0]
 
 
 def admin(native: Native) -> str:
@@ -73,7 +82,7 @@ def overall(native: Native) -> str | None:
     return told.state if told else None
 
 
-def test_sigkill_of_the_supervisor_leaves_no_process(tmp_path: Path) -> None:
+def test_sigkill_of_the_supervisor_leaves_no_process(started: Start, tmp_path: Path) -> None:
     _native, supervisor = started(tmp_path, detach=True)
     assert left_behind(tmp_path)
     supervisor.kill()
@@ -81,7 +90,7 @@ def test_sigkill_of_the_supervisor_leaves_no_process(tmp_path: Path) -> None:
     eventually(lambda: not left_behind(tmp_path), what=lambda: f"everything is gone: {left_behind(tmp_path)}")
 
 
-def test_start_after_a_killed_supervisor_finds_the_data(tmp_path: Path) -> None:
+def test_start_after_a_killed_supervisor_finds_the_data(started: Start, tmp_path: Path) -> None:
     native, supervisor = started(tmp_path, detach=True)
     with psycopg.connect(admin(native)) as db:
         db.execute("create table kept as select 7 as n")
@@ -90,10 +99,9 @@ def test_start_after_a_killed_supervisor_finds_the_data(tmp_path: Path) -> None:
     native, supervisor = started(tmp_path)
     with psycopg.connect(admin(native)) as db:
         assert db.execute("select n from kept").fetchall() == [(7,)]
-    stop(supervisor)
 
 
-def test_stop_leaves_no_process_and_no_address(tmp_path: Path) -> None:
+def test_stop_leaves_no_process_and_no_address(started: Start, tmp_path: Path) -> None:
     _native, supervisor = started(tmp_path, detach=True)
     up.stop(tmp_path)
     assert supervisor.wait() == 0
@@ -122,7 +130,7 @@ def test_taken_port_is_named_with_its_holder(tmp_path: Path) -> None:
         assert supervisor.wait() == 2
 
 
-def test_component_that_never_starts_is_given_up_with_the_end_of_its_log(tmp_path: Path) -> None:
+def test_component_that_never_starts_is_given_up_with_the_end_of_its_log(started: Start, tmp_path: Path) -> None:
     _native, supervisor = started(tmp_path)
     stop(supervisor)
     (tmp_path / "postgres" / "global" / "pg_control").unlink()
@@ -143,7 +151,7 @@ def test_server_runs_as_nobody_in_particular_when_root_starts_it(small: Native) 
     assert (Path("/proc") / str(small.pid("postgres"))).stat().st_uid != 0
 
 
-def test_supervisor_ends_orderly_on_a_terminals_interrupt(tmp_path: Path) -> None:
+def test_supervisor_ends_orderly_on_a_terminals_interrupt(started: Start, tmp_path: Path) -> None:
     _native, supervisor = started(tmp_path, detach=True)
     supervisor.send_signal(signal.SIGINT)
     assert supervisor.wait() == 0
