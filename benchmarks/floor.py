@@ -1,7 +1,7 @@
 """The floor: a bare kafka-python consumer on the orders' topic, in a process of its own. No model, no store, no guarantee.
 
-``python -m benchmarks.floor BOOTSTRAP TOPIC``: one line per record on standard output, ``id commit_us seen_us``, both on the
-machine's clock; ``ready`` first. Ends when standard input is closed.
+``python -m benchmarks.floor BOOTSTRAP TOPIC``: ``ready`` on standard output; when standard input ends, a line per record,
+``id commit_us seen_us``, both on the machine's clock.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def main() -> None:
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
+    seen: list[tuple[int, int, int]] = []  # printed at the end: a full pipe would stop the clock
     while not ended.is_set():
         polled = consumer.poll(timeout_ms=200)
         seen_us = time.time_ns() // 1000
@@ -52,7 +53,8 @@ def main() -> None:
                     continue
                 envelope = decoder.decode(record.value)
                 if envelope.op == "c" and envelope.after is not None:
-                    sys.stdout.write(f"{envelope.after.id} {envelope.source.ts_us} {seen_us}\n")
+                    seen.append((envelope.after.id, envelope.source.ts_us, seen_us))
+    sys.stdout.writelines(f"{id} {commit_us} {seen_us}\n" for id, commit_us, seen_us in seen)
     sys.stdout.flush()
     consumer.close()
 

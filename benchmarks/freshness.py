@@ -96,7 +96,8 @@ def _prepare(settings: Settings) -> tuple[list[str], list[str]]:
         if kind == "register_user":
             users.append(id)
 
-    load = Load(f"http://{settings.writer_address}", seed=7, rate=1000, workers=4, on_write=note)
+    seed = time.time_ns()  # another run on the same database must not meet its own people again
+    load = Load(f"http://{settings.writer_address}", seed=seed, rate=1000, workers=4, on_write=note)
     load.prepare(users=200, products=200)
     connection = http.client.HTTPConnection(settings.writer_address, timeout=10)
     for product in products:

@@ -1,7 +1,7 @@
 """Readers of ``bench freshness``, in a process of their own: each order is read over HTTP with its token.
 
-``python -m benchmarks.readers ADDRESS THREADS``: lines ``id token`` on standard input; ``ready`` first, then
-``id read_us`` (the machine's clock, when the answer had come) for each order that was answered 200.
+``python -m benchmarks.readers ADDRESS THREADS``: ``ready`` on standard output, then lines ``id token`` on standard input; at
+its end, ``id read_us`` (the machine's clock, when the answer had come) for each order that was answered 200.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ def main() -> None:
     """Read until standard input ends and everything in hand is answered."""
     address, threads = sys.argv[1], int(sys.argv[2])
     waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
-    readers = [threading.Thread(target=_read, args=(address, waiting)) for _ in range(threads)]
+    seen: list[tuple[str, int]] = []  # printed at the end: a full pipe would stop the clock
+    readers = [threading.Thread(target=_read, args=(address, waiting, seen)) for _ in range(threads)]
     for reader in readers:
         reader.start()
     sys.stdout.write("ready\n")
@@ -29,9 +30,10 @@ def main() -> None:
         waiting.put(None)
     for reader in readers:
         reader.join()
+    sys.stdout.writelines(f"{id} {read_us}\n" for id, read_us in seen)
 
 
-def _read(address: str, waiting: queue.SimpleQueue[tuple[str, str] | None]) -> None:
+def _read(address: str, waiting: queue.SimpleQueue[tuple[str, str] | None], seen: list[tuple[str, int]]) -> None:
     connection = http.client.HTTPConnection(address, timeout=30)
     while (item := waiting.get()) is not None:
         id, token = item
@@ -39,7 +41,7 @@ def _read(address: str, waiting: queue.SimpleQueue[tuple[str, str] | None]) -> N
         response = connection.getresponse()
         response.read()
         if response.status == 200:
-            sys.stdout.write(f"{id} {time.time_ns() // 1000}\n")
+            seen.append((id, time.time_ns() // 1000))
     connection.close()
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from cdc.change import Change, End
@@ -162,13 +163,13 @@ class Assembler:
 
     def state(self) -> dict[str, Any]:
         """JSON-able state to be stored with what has been handed out; ``restart`` is restart_offsets()."""
-        remembered = list(self._handed_out.items())[-_REMEMBERED_IN_STATE:]
+        latest = islice(reversed(self._handed_out.items()), _REMEMBERED_IN_STATE)
         return {
             "end_lsn": self._end_lsn,
             "frontier": _pack(self._frontier),
             "restart": _pack(self.restart_offsets()),
             "pending": sorted(self._pending),
-            "handed_out": {str(xid): lsn for xid, lsn in remembered},
+            "handed_out": {str(xid): lsn for xid, lsn in reversed(list(latest))},
         }
 
     def _was_handed_out(self, change: Change) -> bool:

@@ -1,7 +1,7 @@
 """The mirror: the source's tables as they stand, and the SQL that brings one table from a batch's start to its end.
 
 Each statement also adds the old and the new version of every row it touches to ``changed_T``, a temporary table per
-source table that empties itself at commit: what affected keys are derived from.
+source table: what affected keys are derived from.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def create_mirror(table: Table) -> Composed:
 
 
 def create_changed(table: Table) -> Composed:
-    """The session's temporary table."""
-    return SQL("create temporary table {} (like {}) on commit delete rows").format(
+    """The session's temporary table; the batch that fills it empties it."""
+    return SQL("create temporary table {} (like {})").format(
         changed_name(table), mirror_name(table)
     )
 
@@ -51,6 +51,7 @@ class MirrorStatements:
     merge: Composed  #: rows: objects {base, row}; columns absent in row are those of the stored row with key base
     delete: Composed  #: rows: keys
     truncate: Composed  #: no parameter
+    forget: Composed  #: empties changed_T; no parameter
     load: Composed  #: rows: whole rows of a snapshot; nothing is remembered in changed_T
 
 
@@ -66,6 +67,7 @@ def mirror_statements(table: Table) -> MirrorStatements:
         replace=_upsert(table, replace_, remember=True),
         merge=_upsert(table, merge, remember=True),
         load=_upsert(table, replace_, remember=False),
+        forget=SQL("delete from {}").format(changed_name(table)),
         delete=SQL("""
             with gone as (
                 delete from {mirror} m

@@ -24,7 +24,7 @@ from cdc.errors import Fatal, Fenced, Transient
 from projectors.batch import Segment, TableChanges, net_changes
 from projectors.checkpoint import Checkpoint, lsn_text, lsn_value
 from projectors.read_model import Declarations
-from projectors.serving.mirror import create_changed, mirror_name
+from projectors.serving.mirror import changed_name, create_changed, mirror_name
 from projectors.serving.schema import prepare_declared, prepare_mirror
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 
@@ -34,6 +34,7 @@ STORE = "serving"
 
 _PRUNE_INTERVAL_S = 10.0
 _REMEMBERED_PER_BATCH = 1_000
+_BATCHES_PER_TRUNCATE = 1_000
 
 
 class ServingStore:
@@ -49,6 +50,7 @@ class ServingStore:
         }
         self._with_history = frozenset(name for name, histories in self._histories.items() if histories)
         self._pruned_at = 0.0
+        self._batches = 0
 
     @property
     def tables(self) -> frozenset[str]:
@@ -102,6 +104,7 @@ class ServingStore:
             for model in self._declarations.read_models:
                 if not names.isdisjoint(model.affected_by):
                     self._execute(self._statements.refresh(model, changed))
+            self._forget(changed)
             self._remember(transactions)
             self._move(checkpoint)
 
@@ -123,6 +126,16 @@ class ServingStore:
                 self._run(("replace", name), statements.replace, whole)
             if gone := [key for key, row in changes.rows.items() if row is None]:
                 self._run(("delete", name), statements.delete, gone)
+
+    def _forget(self, changed: Collection[Table]) -> None:
+        # Deleted, not ON COMMIT DELETE ROWS: that truncates the files of every such table at each commit, 5 ms for
+        # fifteen. What deletes leave behind is pruned as the pages are used again, and truncated now and then.
+        self._batches += 1
+        for table in changed:
+            self._run(("forget", table.qualified), self._statements.mirror[table.qualified].forget)
+        if self._batches % _BATCHES_PER_TRUNCATE == 0:
+            for table in self._tables.values():
+                self._execute(SQL("truncate {}").format(changed_name(table)).as_bytes(self._connection))
 
     def _append_histories(self, name: str, changes: TableChanges) -> None:
         if not changes.versions:
