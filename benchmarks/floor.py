@@ -1,7 +1,8 @@
 """The floor: a bare kafka-python consumer on the orders' topic, in a process of its own. No model, no store, no guarantee.
 
-``python -m benchmarks.floor BOOTSTRAP TOPIC``: ``ready`` on standard output; when standard input ends, a line per record,
-``id commit_us seen_us``, both on the machine's clock.
+``python -m benchmarks.floor BOOTSTRAP TOPIC``: ``ready`` on standard output; a line on standard input starts it, and when
+standard input ends it prints a line per record since ``ready``, ``id commit_us seen_us``, both on the machine's clock.
+Started late, it costs the run before nothing and still tells when each order was committed.
 """
 
 from __future__ import annotations
@@ -39,13 +40,16 @@ def main() -> None:
     for partition in partitions:
         consumer.position(partition)
     decoder = msgspec.json.Decoder(_Envelope)
-    ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
+    sys.stdin.readline()
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     seen: list[tuple[int, int, int]] = []  # printed at the end: a full pipe would stop the clock
-    while not ended.is_set():
+    while True:
         polled = consumer.poll(timeout_ms=200)
+        if not polled and ended.is_set():
+            break
         seen_us = time.time_ns() // 1000
         for records in polled.values():
             for record in records:

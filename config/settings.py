@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     pulse_interval_s: float = Field(default=0.5, gt=0, description="Seconds between two pulses through the pipeline.")
     batch_changes: int = Field(default=10_000, ge=1, description="Most changes applied in one store transaction.")
     analytics_interval_s: float = Field(
-        default=0.2, ge=0, description="Least seconds between two commits of the analytics projector."
+        default=0.5, ge=0, description="Least seconds between two commits of the analytics projector."
     )
 
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$", description="The shop's one currency, ISO 4217.")

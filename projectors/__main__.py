@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,8 @@ def main() -> int:
         sys.stderr.write("usage: python -m projectors serving|analytics\n")
         return 64
     configure_logging()
+    if sys.argv[1] == "analytics":
+        os.nice(10)  # screens come first: on a small machine analytics takes what they leave
     logger = logging.getLogger("projectors")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

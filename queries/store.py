@@ -131,8 +131,10 @@ class Store:
             return snapshot.covered and enough
 
         with self.watch.interest(demand.token if demand.min_version is None else None) as interest:
-            snapshot = self._fetch(statement, bound)
-            if met(snapshot):
+            # A write that was just made is seldom there yet: asking for it in vain costs as much as reading it.
+            in_vain = demand.token is not None and self.watch.surely_without(demand.token)
+            snapshot = None if in_vain else self._fetch(statement, bound)
+            if snapshot is not None and met(snapshot):
                 return snapshot
             with self.waiters.entered() as room:
                 deadline = time.monotonic() + demand.wait_s
@@ -142,6 +144,10 @@ class Store:
                         snapshot = self._fetch(statement, bound)
                         if met(snapshot):
                             return snapshot
+        if snapshot is None:
+            snapshot = self._fetch(statement, bound)
+            if met(snapshot):
+                return snapshot
         metrics.STALE.labels("serving").inc()
         if demand.allow_stale:
             return replace(snapshot, stale=True)

@@ -6,6 +6,7 @@ import logging
 import select
 import socket
 import threading
+from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from projectors.checkpoint import lsn_value
 from queries import metrics
 from queries.tokens import Token
 
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 CHANNEL = "readside_checkpoint"
 REREAD_S = 1.0  # while anyone waits, a lost notification delays a wake by no more than this
+_REMEMBERED_COMMITS = 256
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 # With `wanted(xid, lsn)` and the checkpoint as `c`. A transaction applied lately is there before `end_lsn` passes the
@@ -56,11 +59,21 @@ class Interest:
     woken: threading.Event = field(default_factory=threading.Event)
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What a commit's notification tells: the store's position, and the transactions just applied if they are named."""
+
+    end_lsn: int
+    xids: frozenset[int] | None
+
+
 class Watch:
     """The listening thread. Waking is a hint: the read that follows proves in its own statement what it contains."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
+        self._position = 0  # end LSN last heard; 0 while nobody listens
+        self._applied: deque[frozenset[int]] = deque(maxlen=_REMEMBERED_COMMITS)
         self._interests: set[Interest] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -78,6 +91,13 @@ class Watch:
         self._thread.join()
         self._bell.close()
         self._ear.close()
+
+    def surely_without(self, token: Token) -> bool:
+        """Whether the store cannot contain this write yet, by what was heard of it. False when in doubt."""
+        with self._lock:
+            if self._position == 0 or lsn_value(token.lsn) <= self._position:
+                return False
+            return all(token.xid not in xids for xids in self._applied)
 
     @contextmanager
     def interest(self, token: Token | None) -> Generator[Interest]:
@@ -110,6 +130,8 @@ class Watch:
                     self._follow(conn)
             except psycopg.Error as error:
                 metrics.LISTENING.set(0)
+                with self._lock:
+                    self._position = 0
                 pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
                 failures += 1
                 logger.warning(
@@ -123,10 +145,23 @@ class Watch:
         self._wake(conn)
         while not self._stopping.is_set():
             # A notification that came in during the last statement is in psycopg's hands, not on the socket.
-            if not _heard(conn):
+            heard = _heard(conn)
+            if not heard:
                 select.select([conn, self._ear], [], [], REREAD_S)
-                _heard(conn)
-            self._wake(conn)
+                heard = _heard(conn)
+            if heard and all(one.xids is not None for one in heard):
+                self._tell(heard)
+            else:
+                self._wake(conn)
+
+    def _tell(self, heard: list[_Heard]) -> None:
+        """Wake those whose token the commits just heard of reach, without asking the store."""
+        with self._lock:
+            self._position = heard[-1].end_lsn
+            self._applied.extend(one.xids for one in heard if one.xids is not None)
+            for interest in self._interests:
+                if interest.token is None or _reached(interest.token, heard):
+                    interest.woken.set()
 
     def _wake(self, conn: psycopg.Connection[Any]) -> None:
         """Wake those whose token the store now contains: one statement, however many wait."""
@@ -145,6 +180,15 @@ class Watch:
             tokens[place - 1][0].woken.set()
 
 
-def _heard(conn: psycopg.Connection[Any]) -> bool:
-    """Take in what was notified so far, without waiting; one look serves all of it."""
-    return len(list(conn.notifies(timeout=0))) > 0
+def _reached(token: Token, heard: list[_Heard]) -> bool:
+    by_name = any(token.xid in one.xids for one in heard if one.xids is not None)
+    return by_name or lsn_value(token.lsn) <= heard[-1].end_lsn
+
+
+def _heard(conn: psycopg.Connection[Any]) -> list[_Heard]:
+    """Take in what was notified so far, without waiting. A payload is ``end_lsn``, a blank, ``xid,xid,…``."""
+    heard: list[_Heard] = []
+    for notify in conn.notifies(timeout=0):
+        end_lsn, named, xids = notify.payload.partition(" ")
+        heard.append(_Heard(lsn_value(end_lsn), frozenset(map(int, xids.split(","))) if named else None))
+    return heard

@@ -136,7 +136,9 @@ class ScriptedSource:
         if row["op"] == "u" and old_key != new_key:
             assert old_key is not None and new_key is not None
             self._event(transaction, table, "d", old_key, None, [("__debezium.newkey", new_key)])
-            self._event(transaction, table, "c", new_key, self._image(table, after, before), [("__debezium.oldkey", old_key)])
+            self._event(
+                transaction, table, "c", new_key, self._image(table, after, before), [("__debezium.oldkey", old_key)]
+            )
         elif row["op"] == "d":
             self._event(transaction, table, "d", old_key, None)
         else:
@@ -185,7 +187,12 @@ class ScriptedSource:
         for column in table.columns:
             value = row[column.name]
             stored = json.dumps(value) if column.base_type in ("json", "jsonb") else value
-            if isinstance(stored, str) and len(stored) >= TOASTED and before is not None and before[column.name] == value:
+            if (
+                isinstance(stored, str)
+                and len(stored) >= TOASTED
+                and before is not None
+                and before[column.name] == value
+            ):
                 image[column.name] = PLACEHOLDER
             elif value is None:
                 image[column.name] = None

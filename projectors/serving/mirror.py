@@ -38,9 +38,7 @@ def create_mirror(table: Table) -> Composed:
 
 def create_changed(table: Table) -> Composed:
     """The session's temporary table; the batch that fills it empties it."""
-    return SQL("create temporary table {} (like {})").format(
-        changed_name(table), mirror_name(table)
-    )
+    return SQL("create temporary table {} (like {})").format(changed_name(table), mirror_name(table))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ MOVE = """
                applied_at = clock_timestamp(), changes = %(changes)s, rate = %(rate)s, state = %(state)s::jsonb
          where store = %(store)s
         returning end_lsn)
-    select pg_notify('readside_checkpoint', end_lsn::text) from moved
+    select pg_notify('readside_checkpoint', end_lsn::text || %(named)s) from moved
 """
 
 REMEMBER = """

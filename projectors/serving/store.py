@@ -35,6 +35,8 @@ STORE = "serving"
 _PRUNE_INTERVAL_S = 10.0
 _REMEMBERED_PER_BATCH = 1_000
 _BATCHES_PER_TRUNCATE = 1_000
+_NAMED_PER_BATCH = 500
+_FEW_CHANGES = 500
 
 
 class ServingStore:
@@ -51,6 +53,7 @@ class ServingStore:
         self._with_history = frozenset(name for name, histories in self._histories.items() if histories)
         self._pruned_at = 0.0
         self._batches = 0
+        self._prepared = True  # whether statements are planned once, for few rows
 
     @property
     def tables(self) -> frozenset[str]:
@@ -65,13 +68,14 @@ class ServingStore:
                 autocommit=True,
                 application_name="readside projector serving",
                 # The checkpoint is lost together with the rows it speaks of, so a crash only means reading on from
-                # an earlier place. The planner is told to expect few rows: a batch's tables have no statistics.
-                options="-c synchronous_commit=off -c jit=off -c random_page_cost=1.1 -c plan_cache_mode=force_generic_plan",
+                # an earlier place. Plans are made once and for few rows: a batch's own tables have no statistics.
+                options="-c synchronous_commit=off -c jit=off -c random_page_cost=1.1 -c plan_cache_mode=force_generic_plan"
+                " -c enable_hashjoin=off -c enable_mergejoin=off",
             )
             self._connection.prepared_max = None
             self._epoch = self._take_over()
             checkpoint = self._read_checkpoint()
-            with self._transaction(pipelined=False):
+            with self._transaction(pipelined=False, many_rows=True):
                 prepare_mirror(self._connection, list(self._tables.values()))
                 made = prepare_declared(self._connection, self._declarations)
                 self._statements = Statements(self._connection, list(self._tables.values()), self._declarations)
@@ -83,7 +87,7 @@ class ServingStore:
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
         """See Store."""
-        with self._transaction(pipelined=False):
+        with self._transaction(pipelined=False, many_rows=True):
             for table in self._tables.values():
                 self._connection.execute(SQL("truncate {}").format(mirror_name(table)))
             for rows in changes:
@@ -96,7 +100,8 @@ class ServingStore:
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
         """See Store."""
         segments = net_changes(transactions, self._with_history)
-        with self._transaction():
+        count = sum(len(transaction.changes) for transaction in transactions)
+        with self._transaction(many_rows=count > _FEW_CHANGES):
             for segment in segments:
                 self._apply_segment(segment)
             changed = [self._tables[name] for name in frozenset[str]().union(*segments)]
@@ -106,7 +111,7 @@ class ServingStore:
                     self._execute(self._statements.refresh(model, changed))
             self._forget(changed)
             self._remember(transactions)
-            self._move(checkpoint)
+            self._move(checkpoint, transactions)
 
     def close(self) -> None:
         """See Store."""
@@ -171,7 +176,10 @@ class ServingStore:
             self._execute(PRUNE)
             self._pruned_at = time.monotonic()
 
-    def _move(self, checkpoint: Checkpoint) -> None:
+    def _move(self, checkpoint: Checkpoint, transactions: Sequence[Transaction] = ()) -> None:
+        # Named to the listeners as far as a notification's 8,000 bytes go; unnamed, they look themselves.
+        few = 0 < len(transactions) <= _NAMED_PER_BATCH
+        named = " " + ",".join(str(transaction.xid) for transaction in transactions) if few else ""
         self._execute(
             MOVE,
             {
@@ -182,6 +190,7 @@ class ServingStore:
                 "changes": checkpoint.changes,
                 "rate": checkpoint.rate,
                 "state": json.dumps(checkpoint.state),
+                "named": named,
             },
         )
 
@@ -190,15 +199,25 @@ class ServingStore:
         self._execute(query, None if rows is None else {"rows": _array(rows)})
 
     def _execute(self, query: LiteralString | bytes, parameters: dict[str, Any] | None = None) -> None:
-        self._connection.execute(query, parameters, prepare=True)
+        self._connection.execute(query, parameters, prepare=self._prepared)
 
     @contextmanager
-    def _transaction(self, *, pipelined: bool = True) -> Generator[None]:
-        # Pipelined, everything is one network round trip: the fence first, the commit last.
-        pipeline = self._connection.pipeline() if pipelined else nullcontext()
-        with _translated(), pipeline, self._connection.transaction():
-            self._execute(REQUIRE_EPOCH, {"store": STORE, "epoch": self._epoch})
-            yield
+    def _transaction(self, *, pipelined: bool = True, many_rows: bool = False) -> Generator[None]:
+        # Pipelined, everything is one network round trip: the fence first, the commit last. Connection.transaction()
+        # would wait for the server at both ends. A failed connection is of no more use: whoever runs on opens another.
+        try:
+            with _translated(), self._connection.pipeline() if pipelined else nullcontext():
+                self._execute("begin")
+                self._execute(REQUIRE_EPOCH, {"store": STORE, "epoch": self._epoch})
+                self._prepared = not many_rows
+                if many_rows:
+                    self._execute("set local enable_hashjoin = on")
+                    self._execute("set local enable_mergejoin = on")
+                yield
+                self._execute("commit")
+        except BaseException:
+            self._connection.close()
+            raise
 
     def _take_over(self) -> int:
         schema = (importlib.resources.files("projectors.serving") / "schema.sql").read_text()

@@ -35,7 +35,7 @@ def store(*, age_s: float = 0.3, phase: str = "streaming", read: int = 7) -> See
         phase=phase,
         end_lsn="0/100",
         committed_at=NOW - timedelta(seconds=age_s),
-        rate=12.5,
+        changes=0, rate=12.5,
         frontier={TOPIC: {"0": read, "1": 3}},
     )
     return Seen(value=StoreView(position=position, models=(Rows(name="order_details", version=2, rows=5),)))
@@ -148,7 +148,7 @@ def test_the_serving_store_and_its_models_are_seen(settings: Settings, projector
     projector.apply("0/200", order_details={"id": 1, "version": 1})
     health = collect(settings)
     serving = next(hop for hop in health.hops if hop.name == "serving")
-    assert (serving.state, serving.figures) == ("ok", {"phase": "streaming", "end_lsn": "0/200"})
+    assert (serving.state, serving.figures) == ("ok", {"phase": "streaming", "end_lsn": "0/200", "changes": 0})
     assert [(model.name, model.version, model.rows) for model in health.models] == [("order_details", 3, 1)]
 
 
