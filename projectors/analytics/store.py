@@ -67,6 +67,7 @@ class AnalyticsStore:
                 config={
                     "enable_external_access": "false",
                     "memory_limit": self._memory_limit,
+                    "threads": "1",  # a second one would take both cores of a small machine from the screens
                     "checkpoint_threshold": "64MB",
                     "preserve_insertion_order": "false",
                 },

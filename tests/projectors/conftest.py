@@ -74,7 +74,9 @@ class Pipeline:
 @pytest.fixture
 def serving(shop_database: str, store_database: str) -> Iterator[Pipeline]:
     """The reference application's tables into the serving store."""
-    pipeline = Pipeline(shop_database, lambda tables, models: ServingStore(store_database, tables, models.of_store("serving")))
+    pipeline = Pipeline(
+        shop_database, lambda tables, models: ServingStore(store_database, tables, models.of_store("serving"))
+    )
     yield pipeline
     pipeline.close()
 

@@ -17,6 +17,7 @@ from psycopg.sql import SQL, Identifier
 
 from projectors import registry
 from projectors.serving.statements import Statements
+from projectors.verify import oracle_of
 
 #: Statements by kind; %(a)s and %(b)s are small numbers. Those that a constraint refuses are left out of the history.
 OPERATIONS: dict[str, str] = {
@@ -64,11 +65,28 @@ def test_serving_store_obeys_the_laws(serving, store_database, history, seed):
     run_history(serving, history, random.Random(seed))
     assert_mirror_equals_source(serving, store_database)
     assert_models_equal_a_build(serving, store_database)
+    with psycopg.connect(store_database) as store:
+        assert_models_equal_their_oracles(serving, "serving", lambda query: store.execute(query).fetchall())
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(history=histories, seed=st.integers(0, 2**32))
+def test_analytics_store_obeys_the_laws(analytics, history, seed):
+    run_history(analytics, history, random.Random(seed))
+    store = analytics.project()
+    try:
+        assert_models_equal_their_oracles(
+            analytics, "analytics", lambda query: store.cursor().execute(query).fetchall()
+        )
+    finally:
+        store.close()
 
 
 def run_history(pipeline, history, chance) -> None:
     pipeline.commit("truncate users, orders, products, sellers, categories cascade")
-    pipeline.commit("insert into sellers (id, name) values (1, 's')", "insert into categories (id, name) values (1, 'c')")
+    pipeline.commit(
+        "insert into sellers (id, name) values (1, 's')", "insert into categories (id, name) values (1, 'c')"
+    )
     for kind, count in (("user", 4), ("product", 1), ("order", 3), ("line", 3), ("payment", 2), ("follow", 2)):
         pipeline.commit(*(statement(kind, a, a % 3 + 1) for a in range(1, count + 1)))
     for transaction in history:
@@ -111,6 +129,14 @@ def assert_mirror_equals_source(pipeline, store_dsn: str) -> None:
             mirrored = store.execute(everything.format(Identifier("mirror", table.name))).fetchall()
             source = pipeline.sql(everything.format(Identifier(table.schema, table.name))).fetchall()
             assert mirrored == source, table.qualified
+
+
+def assert_models_equal_their_oracles(pipeline, store: str, stored) -> None:
+    """Equal to SQL on the source that shares nothing with the engine (projectors/read_models/oracles)."""
+    for model in registry.load("projectors.read_models").of_store(store).read_models:
+        oracle = oracle_of(model, "projectors.read_models")
+        expected = pipeline.sql(oracle.expected).fetchall()
+        assert sorted(map(repr, stored(oracle.stored))) == sorted(map(repr, expected)), model.name
 
 
 def assert_models_equal_a_build(pipeline, store_dsn: str) -> None:
