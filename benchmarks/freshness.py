@@ -1,9 +1,9 @@
 """``bench freshness``: commit → readable by HTTP at 100 orders/s, beside commit → a bare kafka-python consumer.
 
 Orders are placed at a fixed rate (open loop) by the writer's own transaction: first beside the bare consumer alone, then
-with each order read over HTTP, with its token, by readers in a process of their own; and a last time placed over HTTP too, which
-takes more of a small machine. All are measured from the same zero, the commit's time at the source, which Debezium's records
-carry.
+with each order read over HTTP, with its token, by readers in a process of their own; and a last time placed over HTTP too,
+which takes more of a small machine. All are measured from the same zero, the commit's time at the source, which
+Debezium's records carry.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A scripted log: Kafka's partitions as lists, filled with Debezium's records of real changes of a real PostgreSQL.
 
 Changes are captured by triggers, in the transaction that makes them, and written as Debezium 3.7 writes them under
-cdc/connector.toml (``../shared`` captures and notes): what a test decides is the interleaving, the duplicates and the crashes.
+cdc/connector.toml. What a test decides is the interleaving, the duplicates and the crashes.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -21,7 +22,7 @@ from cdc.reader import Record
 
 PREFIX = "shop"
 PARTITIONS = 4
-#: Texts of at least this many characters count as stored out of line: an update that leaves one as it was sends the placeholder.
+#: Texts of at least this many characters count as stored out of line: an update that leaves one alone sends a placeholder.
 TOASTED = 200
 
 _CAPTURE = """
@@ -101,8 +102,10 @@ class ScriptedSource:
         for table in log.tables:
             name = f'"{table.schema}"."{table.name}"'
             self.connection.execute(
-                f"create trigger a_capture after insert or update or delete on {name} for each row execute function scripted.capture();"
-                f"create trigger a_capture_truncate after truncate on {name} for each statement execute function scripted.capture()"
+                f"create trigger a_capture after insert or update or delete on {name} "
+                "for each row execute function scripted.capture();"
+                f"create trigger a_capture_truncate after truncate on {name} "
+                "for each statement execute function scripted.capture()"
             )
 
     def close(self) -> None:
@@ -258,6 +261,4 @@ def _encoded(base_type: str, full_type: str, value: Any) -> Any:
 
 
 def _utc(text: str) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

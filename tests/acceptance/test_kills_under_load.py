@@ -1,4 +1,4 @@
-"""Each process is killed once while traffic goes on; the system comes back by itself and every read model equals the source."""
+"""Each process is killed once under load; the system comes back by itself, every read model equal to the source."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ from projectors.verify import oracle_of
 #: Statements by kind; %(a)s and %(b)s are small numbers. Those that a constraint refuses are left out of the history.
 OPERATIONS: dict[str, str] = {
     "user": """insert into users (id, email, first_name, last_name, display_name, avatar_url)
-               values (%(a)s, 'u%(a)s@example.com', 'Ada', 'L%(b)s', 'ada', repeat('x', 300))""",
+               values (%(a)s, 'u%(a)s@example.com', 'Ada', 'L%(b)s', 'ada',
+                       repeat('x', 300))""",
     "rename": "update users set last_name = 'R%(b)s', version = version + 1 where id = %(a)s",
     "move user": "update users set id = %(b)s + 100 where id = %(a)s and not exists (select from orders where user_id = %(a)s)",
     "delete user": "delete from users where id = %(a)s",

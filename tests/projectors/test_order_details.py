@@ -1,8 +1,9 @@
-"""What an order's page shows, from changes as Debezium writes them; each test's changes are also delivered twice."""
+"""What an order's page shows, from changes as Debezium writes them."""
 
 from __future__ import annotations
 
-PEOPLE = "insert into users (id, email, first_name, last_name, display_name) values (7, 'ada@example.com', 'Ada', 'Lovelace', 'ada')"
+PEOPLE = """insert into users (id, email, first_name, last_name, display_name)
+            values (7, 'ada@example.com', 'Ada', 'Lovelace', 'ada')"""
 GOODS = (
     "insert into sellers (id, name) values (1, 'Mill')",
     "insert into categories (id, name) values (1, 'Tools')",

@@ -35,7 +35,8 @@ def store(*, age_s: float = 0.3, phase: str = "streaming", read: int = 7) -> See
         phase=phase,
         end_lsn="0/100",
         committed_at=NOW - timedelta(seconds=age_s),
-        changes=0, rate=12.5,
+        changes=0,
+        rate=12.5,
         frontier={TOPIC: {"0": read, "1": 3}},
     )
     return Seen(value=StoreView(position=position, models=(Rows(name="order_details", version=2, rows=5),)))
