@@ -32,6 +32,7 @@ TRANSACTION_OWNERS = {
     "projectors/analytics/sql.py": "an ad hoc statement is one read-only transaction",
     "projectors/analytics/store.py": "a batch and its checkpoint are one transaction",
     "projectors/serving/store.py": "a batch and its checkpoint are one transaction",
+    "projectors/verify.py": "reads of a store are one statement each; the source is read in one snapshot",
     "queries/probes.py": "each look is one statement",
     "queries/store.py": "each read is one statement",
     "queries/watch.py": "listens, which a transaction would hold back",

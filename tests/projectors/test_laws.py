@@ -25,7 +25,8 @@ OPERATIONS: dict[str, str] = {
                values (%(a)s, 'u%(a)s@example.com', 'Ada', 'L%(b)s', 'ada',
                        repeat('x', 300))""",
     "rename": "update users set last_name = 'R%(b)s', version = version + 1 where id = %(a)s",
-    "move user": "update users set id = %(b)s + 100 where id = %(a)s and not exists (select from orders where user_id = %(a)s)",
+    "move user": """update users set id = %(b)s + 100
+                     where id = %(a)s and not exists (select from orders where user_id = %(a)s)""",
     "delete user": "delete from users where id = %(a)s",
     "follow": "insert into follows values (%(a)s, %(b)s)",
     "unfollow": "delete from follows where follower_id = %(a)s",
