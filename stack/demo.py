@@ -99,7 +99,7 @@ def _drive(settings: Settings, load: Load, probe: FreshnessProbe, seconds: float
     began = time.monotonic()
     with Live(console=talk, auto_refresh=False, transient=True) as live:
         while thread.is_alive():
-            thread.join(0.5)
+            thread.join(1.0)
             passed = time.monotonic() - began
             live.update(_live_line(settings, load.report, probe, passed), refresh=True)
             if asked < len(_STATEMENTS) and passed > seconds * (asked + 1) / (len(_STATEMENTS) + 1):

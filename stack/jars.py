@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,7 @@ ROOTS = (
 )
 _CONNECTIONS = 32
 _TIMEOUT_S = 30
+_PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # between attempts to download one file
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,17 +96,25 @@ def _fetch_one(jar: Jar, repository: Path, staging: Path) -> Path:
 
 def _download(jar: Jar, repository: Path, staging: Path) -> None:
     """Download into the staging folder, then move: two stacks starting at once never share half a file."""
+    for pause_s in (*_PAUSES_S, None):
+        try:
+            part = _resolved(jar, staging)
+        except (RuntimeError, OSError) as exc:  # requests' errors are OSErrors
+            if pause_s is None:
+                raise MissingComponent(
+                    f"{jar.coordinate} cannot be downloaded from Maven Central: {exc}; the stack needs it once, then it "
+                    f"is in {repository}: check this machine's network or proxy, then run the same command again"
+                ) from exc
+            time.sleep(pause_s)  # one look-up of many that fails is no outage
+        else:
+            (repository / jar.path).parent.mkdir(parents=True, exist_ok=True)
+            part.replace(repository / jar.path)
+            return
+
+
+def _resolved(jar: Jar, staging: Path) -> Path:
     group, artifact, version = jar.coordinate.split(":")
-    context = _maven(staging)
-    try:
-        part = context.project(group, artifact).at_version(version).artifact().resolve()
-    except (RuntimeError, OSError) as exc:  # requests' errors are OSErrors
-        raise MissingComponent(
-            f"{jar.coordinate} cannot be downloaded from Maven Central: {exc}; the stack needs it once, then it is in "
-            f"{repository}: check this machine's network or proxy, then run the same command again"
-        ) from exc
-    (repository / jar.path).parent.mkdir(parents=True, exist_ok=True)
-    part.replace(repository / jar.path)
+    return _maven(staging).project(group, artifact).at_version(version).artifact().resolve()
 
 
 def _maven(repository: Path) -> MavenContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
 from cdc.errors import ReadsideError
@@ -13,6 +14,8 @@ from projectors.verify import Verdict, oracle_of, verify
 from stack import terminal
 from stack.errors import StackError
 from stack.terminal import Output, data
+
+_AT_ONCE = 4  # models compared at the same time
 
 
 def run(settings: Settings, names: Sequence[str], *, output: Output | None) -> int:
@@ -29,7 +32,9 @@ def verdicts_of(settings: Settings, names: Sequence[str] = ()) -> list[Verdict]:
     """Compare; raises StackError when that is not possible now."""
     try:
         models = _chosen(registry.load(settings.models).read_models, names)
-        return [verify(settings, oracle_of(model, settings.models)) for model in models]
+        oracles = [oracle_of(model, settings.models) for model in models]
+        with ThreadPoolExecutor(_AT_ONCE) as threads:  # each waits for its store to pass the source's position
+            return list(threads.map(lambda oracle: verify(settings, oracle), oracles))
     except ReadsideError as exc:
         raise StackError(str(exc)) from exc
 
