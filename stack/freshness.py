@@ -27,7 +27,7 @@ class Reading:
 class FreshnessProbe:
     """Reads what was written, in threads of its own; ``seen`` may be called from any thread."""
 
-    def __init__(self, queries_address: str, *, readers: int = 3) -> None:
+    def __init__(self, queries_address: str, *, readers: int = 12) -> None:
         self._address = queries_address
         self._queue: queue.SimpleQueue[tuple[str, str, float] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()

@@ -34,7 +34,7 @@ def verdicts_of(settings: Settings, names: Sequence[str] = ()) -> list[Verdict]:
         models = _chosen(registry.load(settings.models).read_models, names)
         oracles = [oracle_of(model, settings.models) for model in models]
         with ThreadPoolExecutor(_AT_ONCE) as threads:  # each waits for its store to pass the source's position
-            return list(threads.map(lambda oracle: verify(settings, oracle), oracles))
+            return [done.result() for done in [threads.submit(verify, settings, oracle) for oracle in oracles]]
     except ReadsideError as exc:
         raise StackError(str(exc)) from exc
 
