@@ -72,7 +72,7 @@ class Assembler:
         self._pending: dict[int, _Pending] = {}
         self._waiting: deque[_Waiting] = deque()
         self._end_lsn: int = saved.get("end_lsn", 0)
-        self._frontier: dict[Partition, int] = _unpack(saved.get("frontier", {}))
+        self._frontier: dict[Partition, int] = unpacked(saved.get("frontier", {}))
         self._handed_out: dict[int, int] = {int(xid): lsn for xid, lsn in saved.get("handed_out", {}).items()}
         # A checkpoint's rows below the frontier were all used, but for those of its unfinished transactions.
         self._resumed_frontier = dict(self._frontier)
@@ -166,8 +166,8 @@ class Assembler:
         latest = islice(reversed(self._handed_out.items()), _REMEMBERED_IN_STATE)
         return {
             "end_lsn": self._end_lsn,
-            "frontier": _pack(self._frontier),
-            "restart": _pack(self.restart_offsets()),
+            "frontier": packed(self._frontier),
+            "restart": packed(self.restart_offsets()),
             "pending": sorted(self._pending),
             "handed_out": {str(xid): lsn for xid, lsn in reversed(list(latest))},
         }
@@ -185,12 +185,14 @@ class Assembler:
             del self._handed_out[next(iter(self._handed_out))]
 
 
-def _pack(offsets: Mapping[Partition, int]) -> dict[str, dict[str, int]]:
-    packed: dict[str, dict[str, int]] = {}
+def packed(offsets: Mapping[Partition, int]) -> dict[str, dict[str, int]]:
+    """Offsets by topic and then partition, as JSON objects can hold them."""
+    by_topic: dict[str, dict[str, int]] = {}
     for (topic, partition), offset in sorted(offsets.items()):
-        packed.setdefault(topic, {})[str(partition)] = offset
-    return packed
+        by_topic.setdefault(topic, {})[str(partition)] = offset
+    return by_topic
 
 
-def _unpack(packed: Mapping[str, Mapping[str, int]]) -> dict[Partition, int]:
-    return {(t, int(p)): offset for t, partitions in packed.items() for p, offset in partitions.items()}
+def unpacked(by_topic: Mapping[str, Mapping[str, int]]) -> dict[Partition, int]:
+    """The reverse of ``packed``."""
+    return {(t, int(p)): offset for t, partitions in by_topic.items() for p, offset in partitions.items()}

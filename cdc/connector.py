@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from cdc.assembler import Partition
+from cdc.assembler import Partition, packed
 from cdc.catalog import Table, read_tables, topic_of, transaction_topic
 from cdc.change import PLACEHOLDER
 from cdc.connect import Connect
@@ -135,8 +135,8 @@ class _Supervision:
             system_identifier=identifier,
             database=database,
             slot=self._settings.slot,
-            begin=_packed(self._begin),
-            end=_packed(self._end_offsets()),
+            begin=packed(self._begin),
+            end=packed(self._end_offsets()),
         )
         note_snapshot(self._settings.kafka, self._settings.topic_prefix, snapshot)
         self._snapshot = snapshot
@@ -191,10 +191,3 @@ def connector_config(settings: Settings, tables: Sequence[Table], snapshot_mode:
     }
     template = tomllib.loads((importlib.resources.files("cdc") / "connector.toml").read_text())
     return {name: str(value).format(**values) for name, value in template.items()}
-
-
-def _packed(offsets: dict[Partition, int]) -> dict[str, dict[str, int]]:
-    packed: dict[str, dict[str, int]] = {}
-    for (topic, number), offset in offsets.items():
-        packed.setdefault(topic, {})[str(number)] = offset
-    return packed

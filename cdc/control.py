@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from cdc.assembler import Partition
+from cdc.assembler import Partition, unpacked
 from cdc.catalog import control_topic
 from cdc.errors import Transient
 from cdc.reader import KafkaPythonReader
@@ -31,11 +31,8 @@ class Snapshot:
 
     def partitions(self) -> dict[Partition, tuple[int, int]]:
         """(begin, end) by partition."""
-        return {
-            (topic, int(number)): (offset, self.end[topic][number])
-            for topic, numbers in self.begin.items()
-            for number, offset in numbers.items()
-        }
+        ends = unpacked(self.end)
+        return {partition: (offset, ends[partition]) for partition, offset in unpacked(self.begin).items()}
 
 
 def latest_snapshot(bootstrap: str, prefix: str) -> Snapshot | None:

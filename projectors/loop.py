@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from cdc.assembler import Assembler, Partition, Transaction
+from cdc.assembler import Assembler, Partition, Transaction, unpacked
 from cdc.catalog import Table, topics_of, transaction_topic
 from cdc.change import Change, decode_change, decode_end
 from cdc.control import Snapshot, latest_snapshot
@@ -167,7 +167,8 @@ class Projector:
     def _starts(self, restart: Mapping[str, Mapping[str, int]]) -> dict[Partition, int]:
         topics = sorted(self._topics | {self._transaction_topic})
         partitions = [partition for topic in topics for partition in self._reader.partitions(topic)]
-        return {(topic, number): restart.get(topic, {}).get(str(number), 0) for topic, number in partitions}
+        known = unpacked(restart)
+        return {partition: known.get(partition, 0) for partition in partitions}
 
     def _reads(self, partition: Partition) -> bool:
         return partition[0] == self._transaction_topic or partition[0] in self._topics

@@ -30,9 +30,9 @@ def create_mirror(table: Table) -> Composed:
     """The table with the source's columns, types and primary key, and its plain indexes; no other constraint."""
     columns = SQL(",\n").join(SQL("{} {}").format(Identifier(c.name), SQL(_type(c))) for c in table.columns)
     create = SQL("create table if not exists {} ({}, primary key ({}))").format(
-        mirror_name(table), columns, _names(table.key)
+        mirror_name(table), columns, names_list(table.key)
     )
-    indexes = [SQL("create index on {} ({})").format(mirror_name(table), _names(index)) for index in table.indexes]
+    indexes = [SQL("create index on {} ({})").format(mirror_name(table), names_list(index)) for index in table.indexes]
     return SQL("; ").join([create, *indexes])
 
 
@@ -77,7 +77,7 @@ def mirror_statements(table: Table) -> MirrorStatements:
         """).format(
             mirror=mirror_name(table),
             record=_record(keys),
-            same=_same(table.key, "m", "k"),
+            same=same(table.key, "m", "k"),
             changed=changed_name(table),
             columns=columns,
         ),
@@ -112,7 +112,7 @@ def merged_rows(table: Table, template: SQL) -> Composed:
           left join lateral jsonb_to_record(coalesce(nullif(e.value->'base', 'null'), '{{}}')) as k({keys}) on true
           left join {mirror} b on {same}
     """).format(
-        record=_record(table.columns), keys=_record(keys), mirror=mirror_name(table), same=_same(table.key, "b", "k")
+        record=_record(table.columns), keys=_record(keys), mirror=mirror_name(table), same=same(table.key, "b", "k")
     )
     return template.format(values=values, row=row, source=source)
 
@@ -120,11 +120,6 @@ def merged_rows(table: Table, template: SQL) -> Composed:
 def key_record(table: Table) -> Composed:
     """The key's columns with their types, as in ``as k(…)``."""
     return _record([c for c in table.columns if c.name in table.key])
-
-
-def same_key(table: Table, left: str, right: str) -> Composed:
-    """left.k = right.k for every key column."""
-    return _same(table.key, left, right)
 
 
 def _upsert(table: Table, incoming: Composed, *, remember: bool) -> Composed:
@@ -138,7 +133,7 @@ def _upsert(table: Table, incoming: Composed, *, remember: bool) -> Composed:
         select {columns} from incoming
         on conflict ({key}) do {action}
     """).format(
-        mirror=mirror_name(table), columns=columns, key=_names(table.key), action=update if rest else SQL("nothing")
+        mirror=mirror_name(table), columns=columns, key=names_list(table.key), action=update if rest else SQL("nothing")
     )
     if not remember:
         return SQL("with incoming as materialized ({incoming}) {write}").format(incoming=incoming, write=write)
@@ -156,7 +151,7 @@ def _upsert(table: Table, incoming: Composed, *, remember: bool) -> Composed:
         columns=columns,
         old=SQL(", ").join(SQL("m.{}").format(Identifier(c.name)) for c in table.columns),
         mirror=mirror_name(table),
-        same=_same(table.key, "m", "i"),
+        same=same(table.key, "m", "i"),
     )
 
 
@@ -189,13 +184,15 @@ def _type(column: Column) -> LiteralString:
 
 
 def _columns(table: Table) -> Composed:
-    return _names([c.name for c in table.columns])
+    return names_list([c.name for c in table.columns])
 
 
-def _names(names: Sequence[str]) -> Composed:
+def names_list(names: Sequence[str]) -> Composed:
+    """Names as SQL lists them."""
     return SQL(", ").join(Identifier(name) for name in names)
 
 
-def _same(key: Sequence[str], left: str, right: str) -> Composed:
+def same(key: Sequence[str], left: str, right: str) -> Composed:
+    """left.k = right.k for every column of the key."""
     parts: list[Composable] = [SQL("{} = {}").format(Identifier(left, name), Identifier(right, name)) for name in key]
     return SQL(" and ").join(parts)

@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from cdc.catalog import Table
 from cdc.errors import Fatal
 from projectors.read_model import History, ReadModel
-from projectors.serving.mirror import changed_name, key_record, merged_rows, mirror_name, same_key
+from projectors.serving.mirror import changed_name, key_record, merged_rows, mirror_name, names_list, same
 
 
 def create_read_model(model: ReadModel) -> Composed:
@@ -63,10 +63,10 @@ def history_statement(history: History, columns: Sequence[str], table: Table) ->
     """).format(
         versions=versions,
         mirror=mirror_name(table),
-        stored=same_key(table, "m", "k"),
+        stored=same(table.key, "m", "k"),
         record=key_record(table),
         history=Identifier("history", history.name),
-        columns=_names(columns),
+        columns=names_list(columns),
         query=_with_parameters(history.query),
     )
 
@@ -83,7 +83,7 @@ def history_of_snapshot(history: History, columns: Sequence[str], table: Table) 
     """).format(
         mirror=mirror_name(table),
         history=Identifier("history", history.name),
-        columns=_names(columns),
+        columns=names_list(columns),
         query=_with_parameters(history.query),
     )
 
@@ -113,13 +113,13 @@ def _refresh(model: ReadModel, columns: Sequence[str], sources: Mapping[Table, I
         select {columns} from fresh
         on conflict ({key}) do {action}
     """).format(
-        key=_names(model.key),
+        key=names_list(model.key),
         keys=SQL("\n union all \n").join(keys),
         query=SQL(model.query),
         target=target,
-        same_affected=_same(model.key, "t", "a"),
-        same_fresh=_same(model.key, "f", "t"),
-        columns=_names(columns),
+        same_affected=same(model.key, "t", "a"),
+        same_fresh=same(model.key, "f", "t"),
+        columns=names_list(columns),
         action=update if rest else SQL("nothing"),
     )
 
@@ -144,11 +144,3 @@ def _create(name: Identifier, columns: LiteralString, indexes: Sequence[LiteralS
 
 def _index(text: LiteralString) -> LiteralString:
     return text if re.match(r"using\b|\(", text) else f"({text})"
-
-
-def _names(names: Sequence[str]) -> Composed:
-    return SQL(", ").join(Identifier(name) for name in names)
-
-
-def _same(key: Sequence[str], left: str, right: str) -> Composed:
-    return SQL(" and ").join(SQL("{} = {}").format(Identifier(left, name), Identifier(right, name)) for name in key)
