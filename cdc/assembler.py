@@ -83,11 +83,6 @@ class Assembler:
         """END LSN of the last transaction handed out; 0 before the first."""
         return self._end_lsn
 
-    @property
-    def waiting(self) -> int:
-        """ENDs seen whose transactions are not handed out yet."""
-        return len(self._waiting)
-
     def add(self, partition: Partition, offset: int, change: Change) -> None:
         """Feed a streamed row change (not a snapshot row) in its partition's order."""
         self.passed(partition, offset)

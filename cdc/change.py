@@ -18,7 +18,6 @@ from cdc.errors import Poison
 #: did not touch. Random, so that no application stores it by chance (notes on trap 1).
 PLACEHOLDER = "readside:unavailable:7d1c63c0b5a94a0e"
 _PLACEHOLDER_BYTES = PLACEHOLDER.encode()
-_PLACEHOLDER_FORMS = (PLACEHOLDER, PLACEHOLDER.encode().hex())
 
 Op = Literal["r", "c", "u", "d", "t"]
 
@@ -177,11 +176,11 @@ def _without_unavailable(row: bytes) -> bytes:
 
 def _is_unavailable(raw: Raw) -> bool:
     data = bytes(raw)
-    if PLACEHOLDER.encode() not in data and _PLACEHOLDER_FORMS[1].encode() not in data:
+    if _PLACEHOLDER_BYTES not in data:
         return False
     value = _any.decode(data)
-    # Scalars are the placeholder itself (bytea in hex); arrays hold it as their only element.
-    return value in _PLACEHOLDER_FORMS or value == [PLACEHOLDER]
+    # A scalar is the placeholder itself, bytea included; an array holds it as its only element.
+    return value in (PLACEHOLDER, [PLACEHOLDER])
 
 
 def _old_key(headers: Headers) -> bytes | None:

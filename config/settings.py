@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, field_validator
-from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -156,11 +155,6 @@ class Settings(BaseSettings):
             *running,
             TomlConfigSettingsSource(settings_cls, Path("readside.toml")),
         )
-
-    @property
-    def fields(self) -> dict[str, FieldInfo]:
-        """Each setting's declaration by name, for the documentation and the ``config`` command."""
-        return type(self).model_fields
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -86,7 +86,7 @@ class ReadModel:
             *self.indexes,
             *sorted(map(str, self.affected_by.items())),
         )
-        return hashlib.sha256("\0".join(" ".join(part.split()) for part in parts).encode()).hexdigest()[:16]
+        return _fingerprint(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ class History:
     def fingerprint(self) -> str:
         """Changes exactly when the declaration's meaning may have."""
         parts = (self.of, self.columns, self.query, *self.indexes)
-        return hashlib.sha256("\0".join(" ".join(part.split()) for part in parts).encode()).hexdigest()[:16]
+        return _fingerprint(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +145,11 @@ class Declarations:
         return Declarations(
             tuple(m for m in self.read_models if m.store == store), tuple(h for h in self.histories if h.store == store)
         )
+
+
+def _fingerprint(parts: Iterable[str]) -> str:
+    # White space is no meaning: an indented query is the same query.
+    return hashlib.sha256("\0".join(" ".join(part.split()) for part in parts).encode()).hexdigest()[:16]
 
 
 def _require_name(name: str) -> None:

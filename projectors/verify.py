@@ -183,8 +183,8 @@ class _Analytics:
         names = ", ".join(f'"{name}"' for name in oracle.model.key)
         width = len(oracle.model.key)
         while True:
-            marks = ", ".join(f"${number}" for number in range(1, width + 1))
-            where = "" if after is None else f" where ({names}) > ({marks.replace('$', '$a')})"
+            marks = ", ".join(f"$a{number}" for number in range(1, width + 1))
+            where = "" if after is None else f" where ({names}) > ({marks})"
             answer = self._ask(
                 f"select * from ({oracle.stored}) rows{where} order by {names} limit {self._PAGE}",  # noqa: S608
                 {} if after is None else {f"a{number}": value for number, value in enumerate(after, 1)},
