@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from config.settings import Settings
 from queries import adhoc, orders, problems, summary, users
 from queries.analytics import Analytics
+from queries.documents import Documents
 from queries.health import collect
 from queries.limits import BodyLimit
 from queries.metrics import RequestTimer
@@ -52,6 +53,7 @@ server = APIRouter(tags=["server"])
 def create_app(settings: Settings) -> FastAPI:
     """The query server's application. Raises ValueError when the settings name no store to read."""
     store, analytics = Store(settings), Analytics(settings)
+    documents = Documents(store)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
@@ -65,9 +67,11 @@ def create_app(settings: Settings) -> FastAPI:
             + SPARE_THREADS
         )
         store.open()
+        documents.start()
         try:
             yield
         finally:
+            documents.stop()
             store.close()
             analytics.close()
 
@@ -82,6 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.looking = Gate(HEALTH_LOOKS)
     app.state.settings, app.state.store, app.state.analytics = settings, store, analytics
+    app.state.documents = documents
     problems.install(app)
     for router in (*ROUTERS, server):
         app.include_router(router)

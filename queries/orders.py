@@ -34,11 +34,9 @@ class OrderSearch(OrderPage):
 
 
 @router.get("/orders/{id}")
-def order_details(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
+async def order_details(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One order with customer, items, shipping, payment and timeline."""
-    state = request.app.state
-    demand = demand_of(headers, state.settings, min_version)
-    return resource(state.store, "order_details", id, demand, headers.if_none_match)
+    return await resource(request, "order_details", id, headers, min_version)
 
 
 @router.get("/users/{id}/orders")

@@ -6,12 +6,11 @@ import hashlib
 import re
 from typing import Annotated
 
-from fastapi import Query, Response
-from psycopg import sql
+from fastapi import Query, Request, Response
 
+from queries.documents import Documents
 from queries.problems import Problem
-from queries.store import Snapshot, Store, statement_over
-from queries.tokens import Demand
+from queries.tokens import ReadHeaders, demand_of
 
 MinVersion = Annotated[int | None, Query(ge=1, lt=2**63, description="Wait until the resource has this version.")]
 
@@ -25,23 +24,21 @@ def key_of(id: str) -> int | None:
     return key if 0 < key < 2**63 else None
 
 
-def resource(store: Store, model: str, id: str, demand: Demand, if_none_match: str | None) -> Response:
+async def resource(request: Request, model: str, id: str, headers: ReadHeaders, min_version: int | None) -> Response:
     """Answer with the document of ``read_models.<model>`` that has this id: 200, 304 or the problem ``not-found``."""
-    rows = sql.SQL("select m.version, m.document::text from {model} m where m.id = %(id)s").format(
-        model=sql.Identifier("read_models", model)
-    )
-    key = key_of(id)
-    if key is None:  # no version of it can ever come
-        demand = Demand(token=demand.token, wait_s=demand.wait_s, allow_stale=demand.allow_stale)
-    snapshot = store.read(statement_over(rows), {"id": key}, demand, _version)
+    state, key = request.app.state, key_of(id)
+    # No version of what never was an id can come.
+    demand = demand_of(headers, state.settings, min_version if key is not None else None)
+    documents: Documents = state.documents
+    snapshot = await documents.read(model, key, demand)
     _, document = snapshot.rows[0]
     if document is None:
         raise Problem("not-found", f"{model} has nothing with this id.", headers=snapshot.headers)
     body = document.encode()
-    headers = snapshot.headers | {"ETag": etag_of(body)}
-    if if_none_match is not None and _matches(headers["ETag"], if_none_match):
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    answered = snapshot.headers | {"ETag": etag_of(body)}
+    if headers.if_none_match is not None and _matches(answered["ETag"], headers.if_none_match):
+        return Response(status_code=304, headers=answered)
+    return Response(body, media_type="application/json", headers=answered)
 
 
 def etag_of(body: bytes) -> str:
@@ -56,7 +53,3 @@ def _matches(etag: str, if_none_match: str) -> bool:
     """Whether the caller has this state: weak comparison (RFC 9110 section 13.1.2); ``*`` is anything there is."""
     validators = _ETAG.findall(if_none_match)
     return "*" in validators or etag in validators
-
-
-def _version(snapshot: Snapshot) -> int | None:
-    return snapshot.rows[0][0]

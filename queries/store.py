@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -106,17 +106,10 @@ class Store:
         self.watch.stop()
         self.pool.close()
 
-    def read(
-        self,
-        statement: sql.Composed,
-        parameters: Mapping[str, object],
-        demand: Demand,
-        version_of: Callable[[Snapshot], int | None] = lambda _: None,
-    ) -> Snapshot:
-        """Run a ``statement_over`` until what it saw meets the demand, or the demand's time is over.
+    def read(self, statement: sql.Composed, parameters: Mapping[str, object], demand: Demand) -> Snapshot:
+        """Run a ``statement_over`` until what it saw contains the demand's token, or the demand's time is over.
 
-        ``version_of`` tells the version that ``min_version`` speaks of. Raises the problem ``stale-read`` when the
-        time is over, unless the caller takes stale answers.
+        Raises the problem ``stale-read`` when the time is over, unless the caller takes stale answers.
         """
         bound = {
             **parameters,
@@ -125,33 +118,29 @@ class Store:
         }
         if not demand.anything:
             return self._fetch(statement, bound)
-
-        def met(snapshot: Snapshot) -> bool:
-            enough = demand.min_version is None or (version_of(snapshot) or 0) >= demand.min_version
-            return snapshot.covered and enough
-
-        with self.watch.interest(demand.token if demand.min_version is None else None) as interest:
+        woken = threading.Event()
+        with self.watch.interest(demand.waited_for, woken.set):
             # A write that was just made is seldom there yet: asking for it in vain costs as much as reading it.
             in_vain = demand.token is not None and self.watch.surely_without(demand.token)
             snapshot = None if in_vain else self._fetch(statement, bound)
-            if snapshot is not None and met(snapshot):
+            if snapshot is not None and snapshot.covered:
                 return snapshot
             with self.waiters.entered() as room:
                 deadline = time.monotonic() + demand.wait_s
                 with metrics.waiting("serving") if room else nullcontext():
-                    while room and (left_s := deadline - time.monotonic()) > 0 and interest.woken.wait(left_s):
-                        interest.woken.clear()  # before the statement: a commit meanwhile wakes again
+                    while room and (left_s := deadline - time.monotonic()) > 0 and woken.wait(left_s):
+                        woken.clear()  # before the statement: a commit meanwhile wakes again
                         snapshot = self._fetch(statement, bound)
-                        if met(snapshot):
+                        if snapshot.covered:
                             return snapshot
         if snapshot is None:
             snapshot = self._fetch(statement, bound)
-            if met(snapshot):
+            if snapshot.covered:
                 return snapshot
         metrics.STALE.labels("serving").inc()
         if demand.allow_stale:
             return replace(snapshot, stale=True)
-        raise stale_read(snapshot, demand, version_of(snapshot)) if room else too_many_waiting()
+        raise stale_read(snapshot, demand) if room else too_many_waiting()
 
     def checkpoint(self) -> Snapshot:
         """Where the store stands now; raises the problem ``not-ready`` before its first snapshot is complete."""
@@ -160,11 +149,15 @@ class Store:
     def _fetch(self, statement: sql.Composed, parameters: Mapping[str, object]) -> Snapshot:
         with self.pool.connection() as conn:
             rows = conn.execute(statement, parameters).fetchall()
-        # Before its first transaction is applied, a store has no moment that its rows are true for.
-        if not rows or rows[0][0] != "streaming" or rows[0][1] is None:
-            raise Problem("not-ready", "The store's first snapshot is not complete.", headers={"Retry-After": "1"})
+        require_filled(rows)
         _, as_of, end_lsn, covered = rows[0][:4]
         return Snapshot(as_of=as_of, end_lsn=end_lsn, covered=covered, rows=[row[4:] for row in rows])
+
+
+def require_filled(rows: Sequence[Sequence[object]]) -> None:
+    """Refuse rows that begin with the phase and time of a checkpoint when it has no moment they are true for yet."""
+    if not rows or rows[0][0] != "streaming" or rows[0][1] is None:
+        raise Problem("not-ready", "The store's first snapshot is not complete.", headers={"Retry-After": "1"})
 
 
 def statement_over(rows: sql.Composable, order: LiteralString = "1") -> sql.Composed:
@@ -187,7 +180,7 @@ def statement_over(rows: sql.Composable, order: LiteralString = "1") -> sql.Comp
 _CHECKPOINT = statement_over(sql.SQL("select 1 where false"))
 
 
-def stale_read(snapshot: Snapshot, demand: Demand, version: int | None) -> Problem:
+def stale_read(snapshot: Snapshot, demand: Demand, version: int | None = None) -> Problem:
     """The refusal of a read whose time is over, with the position asked for and the one reached."""
     expected: dict[str, object] = {}
     actual: dict[str, object] = {"lsn": snapshot.end_lsn, "as_of": rfc3339(snapshot.as_of)}

@@ -40,6 +40,11 @@ class Demand:
         """Whether the state as it is might not do."""
         return self.token is not None or self.min_version is not None
 
+    @property
+    def waited_for(self) -> Token | None:
+        """The token whose commit makes reading again worth it; None when any commit might."""
+        return self.token if self.min_version is None else None
+
 
 class ReadHeaders(BaseModel):
     """The request headers that every read route understands."""

@@ -7,9 +7,9 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -52,11 +52,11 @@ _REACHED = sql.SQL(
 
 @dataclass(eq=False, slots=True)
 class Interest:
-    """One read that may have to wait; ``woken`` is set when reading again is worth it."""
+    """One read that may have to wait; ``wake`` is called, from the listening thread, when reading again is worth it."""
 
     #: None wakes at every commit: what is waited for is a row's version.
     token: Token | None
-    woken: threading.Event = field(default_factory=threading.Event)
+    wake: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +100,13 @@ class Watch:
             return all(token.xid not in xids for xids in self._applied)
 
     @contextmanager
-    def interest(self, token: Token | None) -> Generator[Interest]:
-        """Register before reading: then no commit after that read's snapshot goes unheard."""
-        interest = Interest(token)
+    def interest(self, token: Token | None, wake: Callable[[], object]) -> Generator[None]:
+        """Register before reading: then no commit after that read's snapshot goes unheard. ``wake`` must not block."""
+        interest = Interest(token, wake)
         with self._lock:
             self._interests.add(interest)
         try:
-            yield interest
+            yield
         finally:
             with self._lock:
                 self._interests.discard(interest)
@@ -161,15 +161,15 @@ class Watch:
             self._applied.extend(one.xids for one in heard if one.xids is not None)
             for interest in self._interests:
                 if interest.token is None or _reached(interest.token, heard):
-                    interest.woken.set()
+                    interest.wake()
 
     def _wake(self, conn: psycopg.Connection[Any]) -> None:
         """Wake those whose token the store now contains: one statement, however many wait."""
         with self._lock:
-            waiting = [interest for interest in self._interests if not interest.woken.is_set()]
+            waiting = list(self._interests)
         for interest in waiting:
             if interest.token is None:
-                interest.woken.set()
+                interest.wake()
         tokens = [(interest, interest.token) for interest in waiting if interest.token is not None]
         if not tokens:
             return
@@ -177,7 +177,7 @@ class Watch:
             _REACHED, {"xids": [token.xid for _, token in tokens], "lsns": [token.lsn for _, token in tokens]}
         )
         for (place,) in reached:
-            tokens[place - 1][0].woken.set()
+            tokens[place - 1][0].wake()
 
 
 def _reached(token: Token, heard: list[_Heard]) -> bool:

@@ -1,0 +1,164 @@
+"""Documents by id, read in batches: one statement brings all that were asked for while the last one ran.
+
+A read waits on the event loop and holds no thread; one thread asks the store. Alone, a read is one statement of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
+
+from psycopg import sql
+
+from queries import metrics
+from queries.store import Snapshot, Store, require_filled, stale_read, too_many_waiting
+from queries.tokens import Demand
+from queries.watch import COVERED
+
+_BATCH = 500  # documents in one statement
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    model: str
+    key: int | None
+    demand: Demand
+    future: asyncio.Future[Snapshot]
+    until_met: bool  # whether an answer that does not meet the demand is waited past
+
+    def met(self, snapshot: Snapshot) -> bool:
+        wanted = self.demand.min_version
+        return snapshot.covered and (wanted is None or (_version(snapshot) or 0) >= wanted)
+
+
+_Answers = list[tuple[_Read, "Snapshot | Exception"]]
+
+
+class Documents:
+    """Reads ``read_models.M (id, version, document)``; lives as long as the server."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._asked: queue.SimpleQueue[_Read | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="documents", daemon=True)
+
+    def start(self) -> None:
+        """Begin; called on the event loop that will read."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._asked.put(None)
+        self._thread.join()
+
+    async def read(self, model: str, key: int | None, demand: Demand) -> Snapshot:
+        """The one row (version, document), or one of nulls, as soon as what was seen meets the demand.
+
+        Raises the problem ``stale-read`` when the demand's time is over, unless the caller takes stale answers.
+        """
+        if not demand.anything:
+            return await self._ask(self._new(model, key, demand))
+        waiting = self._new(model, key, demand, until_met=True)
+        with self._store.watch.interest(demand.waited_for, lambda: self._asked.put(waiting)):
+            # A write that was just made is seldom there yet: asking for it in vain costs as much as reading it.
+            if demand.token is None or not self._store.watch.surely_without(demand.token):
+                snapshot = await self._ask(self._new(model, key, demand))
+                if waiting.met(snapshot):
+                    return snapshot
+            with self._store.waiters.entered() as room:
+                if room and (met := await _within(demand.wait_s, waiting.future)):
+                    return met
+        snapshot = await self._ask(self._new(model, key, demand))
+        if waiting.met(snapshot):
+            return snapshot
+        metrics.STALE.labels("serving").inc()
+        if demand.allow_stale:
+            return replace(snapshot, stale=True)
+        raise stale_read(snapshot, demand, _version(snapshot)) if room else too_many_waiting()
+
+    def _new(self, model: str, key: int | None, demand: Demand, *, until_met: bool = False) -> _Read:
+        return _Read(model, key, demand, self._loop.create_future(), until_met)
+
+    async def _ask(self, read: _Read) -> Snapshot:
+        self._asked.put(read)
+        return await read.future
+
+    def _run(self) -> None:
+        while (first := self._asked.get()) is not None:
+            reads = [first]
+            while len(reads) < _BATCH:
+                try:
+                    another = self._asked.get_nowait()
+                except queue.Empty:
+                    break
+                if another is None:
+                    self._asked.put(None)
+                    break
+                reads.append(another)
+            self._loop.call_soon_threadsafe(_deliver, self._answers(reads))
+
+    def _answers(self, reads: Iterable[_Read]) -> _Answers:
+        answers: _Answers = []
+        by_model = attrgetter("model")
+        for model, group in groupby(sorted(reads, key=by_model), key=by_model):
+            asked = list(group)
+            try:
+                answers += zip(asked, self._fetch(model, asked), strict=True)
+            except Exception as exc:  # whatever it is belongs to the requests, and the thread serves the next ones
+                answers += [(read, exc) for read in asked]
+        return answers
+
+    def _fetch(self, model: str, reads: Sequence[_Read]) -> list[Snapshot]:
+        tokens = [read.demand.token for read in reads]
+        parameters: Mapping[str, object] = {
+            "keys": [read.key for read in reads],
+            "xids": [token.xid if token else None for token in tokens],
+            "lsns": [token.lsn if token else None for token in tokens],
+        }
+        with self._store.pool.connection() as conn:
+            rows = conn.execute(_statement(model), parameters).fetchall()
+        require_filled(rows)
+        return [
+            Snapshot(as_of=as_of, end_lsn=end_lsn, covered=covered, rows=[(version, document)])
+            for _, as_of, end_lsn, covered, version, document in rows
+        ]
+
+
+def _statement(model: str) -> sql.Composed:
+    return sql.SQL(
+        """
+        select c.phase, c.committed_at, c.end_lsn::text, {covered}, m.version, m.document::text
+          from readside.checkpoint c
+         cross join unnest(%(keys)s::bigint[], %(xids)s::bigint[], %(lsns)s::text[]::pg_lsn[])
+               with ordinality as wanted(key, xid, lsn, place)
+          left join {model} m on m.id = wanted.key
+         where c.store = 'serving'
+         order by wanted.place
+        """
+    ).format(covered=sql.SQL(COVERED), model=sql.Identifier("read_models", model))
+
+
+def _deliver(answers: _Answers) -> None:
+    for read, answer in answers:
+        if read.future.done():  # woken twice, or nobody waits any more
+            continue
+        if isinstance(answer, Exception):
+            read.future.set_exception(answer)
+        elif not read.until_met or read.met(answer):
+            read.future.set_result(answer)
+
+
+async def _within(seconds: float, future: asyncio.Future[Snapshot]) -> Snapshot | None:
+    with metrics.waiting("serving"):
+        done, _ = await asyncio.wait((future,), timeout=seconds)
+    return future.result() if done else None
+
+
+def _version(snapshot: Snapshot) -> int | None:
+    return snapshot.rows[0][0]
