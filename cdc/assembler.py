@@ -17,16 +17,20 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from cdc.change import Change, End
 from cdc.errors import SourceChanged
+from cdc.spool import Changes, Rows
 
 Partition = tuple[str, int]  # topic, partition
 
 #: How many handed-out transactions are remembered by xid, in memory and in a checkpoint.
 _REMEMBERED = 100_000
 _REMEMBERED_IN_STATE = 32
+#: Rows of one unfinished transaction kept in memory; the rows of a larger one go to a file.
+_MOST_IN_MEMORY = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,12 @@ class Transaction:
     xid: int  #: 32 bit
     end_lsn: int
     committed_us: int  #: commit time at the source, microseconds since 1970 UTC
-    changes: tuple[Change, ...]
+    changes: Changes
 
 
 @dataclass(slots=True)
 class _Pending:
-    rows: dict[int, Change] = field(default_factory=dict[int, Change])
+    rows: Rows
     first: dict[Partition, int] = field(default_factory=dict[Partition, int])  # lowest offset by partition
 
 
@@ -63,9 +67,22 @@ class Counters:
 class Assembler:
     """Collects rows and ENDs; hands out whole transactions. Its state can be kept in a checkpoint and taken up again."""
 
-    def __init__(self, tables: Iterable[str], transaction_topic: str, state: Mapping[str, Any] | None = None) -> None:
-        """``tables``: schema.table names whose rows will be fed; ``state``: what ``state()`` gave, None at the start."""
+    def __init__(
+        self,
+        tables: Iterable[str],
+        transaction_topic: str,
+        state: Mapping[str, Any] | None = None,
+        *,
+        spool: Path | None = None,
+        most_in_memory: int = _MOST_IN_MEMORY,
+    ) -> None:
+        """``tables``: schema.table names whose rows will be fed; ``state``: what ``state()`` gave, None at the start.
+
+        ``spool``: a directory for the rows of unfinished transactions of more than ``most_in_memory`` rows.
+        """
         saved: Mapping[str, Any] = state or {}
+        self._spool = spool
+        self._most_in_memory = most_in_memory
         self.counters = Counters()
         self._tables = frozenset(tables)
         self._transaction_topic = transaction_topic
@@ -73,10 +90,11 @@ class Assembler:
         self._waiting: deque[_Waiting] = deque()
         self._end_lsn: int = saved.get("end_lsn", 0)
         self._frontier: dict[Partition, int] = unpacked(saved.get("frontier", {}))
+        self._position: dict[Partition, int] = unpacked(saved.get("restart", {}))  # behind what was read by this one
         self._handed_out: dict[int, int] = {int(xid): lsn for xid, lsn in saved.get("handed_out", {}).items()}
         # A checkpoint's rows below the frontier were all used, but for those of its unfinished transactions.
         self._resumed_frontier = dict(self._frontier)
-        self._resumed_pending = frozenset(saved.get("pending", ()))
+        self._resumed_pending: set[int] = set(saved.get("pending", ()))
 
     @property
     def end_lsn(self) -> int:
@@ -93,10 +111,10 @@ class Assembler:
         if self._was_handed_out(change):
             self.counters.duplicates += 1
             return
-        pending = self._pending.setdefault(change.xid, _Pending())
-        if change.order in pending.rows:
+        if (pending := self._pending.get(change.xid)) is None:
+            pending = self._pending[change.xid] = _Pending(Rows(self._most_in_memory, self._spool))
+        if not pending.rows.add(change):
             self.counters.duplicates += 1
-        pending.rows[change.order] = change
         pending.first.setdefault(partition, offset)
 
     def add_end(self, partition: Partition, offset: int, end: End) -> None:
@@ -105,7 +123,7 @@ class Assembler:
         newest = self._waiting[-1].end.end_lsn if self._waiting else self._end_lsn
         if end.end_lsn <= newest:
             if end.end_lsn <= self._end_lsn:
-                self._pending.pop(end.xid, None)
+                self._forget(end.xid)
                 self._remember(end.xid, end.end_lsn)
             return
         needed = sum(count for table, count in end.counts.items() if table in self._tables)
@@ -114,6 +132,7 @@ class Assembler:
     def passed(self, partition: Partition, offset: int) -> None:
         """Note that a record was read, whatever it was: the partition's frontier is behind it."""
         self._frontier[partition] = max(self._frontier.get(partition, 0), offset + 1)
+        self._position[partition] = offset + 1
 
     def has_passed(self, partition: Partition, offset: int) -> bool:
         """Whether a record was read before, by this assembler or by the one whose state it took up."""
@@ -135,11 +154,9 @@ class Assembler:
                     f"{head.needed}: the connector did not start at its slot; run `readside doctor`"
                 )
             self._waiting.popleft()
-            rows = self._pending.pop(head.end.xid).rows if pending else {}
+            self._forget(head.end.xid)
             end = head.end
-            taken.append(
-                Transaction(end.xid, end.end_lsn, end.committed_us, tuple(rows[order] for order in sorted(rows)))
-            )
+            taken.append(Transaction(end.xid, end.end_lsn, end.committed_us, pending.rows if pending else ()))
             changes += seen
             self._end_lsn = end.end_lsn
             self._remember(end.xid, end.end_lsn)
@@ -148,7 +165,7 @@ class Assembler:
 
     def restart_offsets(self) -> dict[Partition, int]:
         """Where to read on after a crash, by partition, when everything handed out so far has been stored."""
-        offsets = dict(self._frontier)
+        offsets = dict(self._position)
         for pending in self._pending.values():
             for partition, offset in pending.first.items():
                 offsets[partition] = min(offsets[partition], offset)
@@ -163,7 +180,7 @@ class Assembler:
             "end_lsn": self._end_lsn,
             "frontier": packed(self._frontier),
             "restart": packed(self.restart_offsets()),
-            "pending": sorted(self._pending),
+            "pending": sorted(self._pending.keys() | self._resumed_pending),
             "handed_out": {str(xid): lsn for xid, lsn in reversed(list(latest))},
         }
 
@@ -172,6 +189,10 @@ class Assembler:
             return change.previous_end < self._end_lsn
         assert change.xid is not None
         return change.lsn <= self._handed_out.get(change.xid, -1)
+
+    def _forget(self, xid: int) -> None:
+        self._pending.pop(xid, None)
+        self._resumed_pending.discard(xid)
 
     def _remember(self, xid: int, end_lsn: int) -> None:
         self._handed_out.pop(xid, None)

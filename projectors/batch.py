@@ -6,7 +6,7 @@ with what the same batch said of it before, and names the stored row that fills 
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -50,14 +50,24 @@ class TableChanges:
 Segment = dict[str, TableChanges]  # by schema.table
 
 
-def net_changes(transactions: Iterable[Transaction], histories_of: Container[str]) -> list[Segment]:
-    """Segments to be applied one after the other (a TRUNCATE begins one); versions only for ``histories_of`` tables."""
-    segments: list[Segment] = [{}]
+def net_changes(
+    transactions: Iterable[Transaction], histories_of: Container[str], most_changes: int
+) -> Iterator[Segment]:
+    """Segments to be applied one after the other, of about ``most_changes``; versions only for ``histories_of`` tables.
+
+    A TRUNCATE of a table that has changed begins a new one. A segment never ends inside a key change: the row under the
+    new key may take columns from the one under the old key.
+    """
+    segment: Segment = {}
+    changes = 0
     for transaction in transactions:
         for change in transaction.changes:
-            if change.op == "t" and change.table in segments[-1]:
-                segments.append({})
-            table = segments[-1].setdefault(change.table, TableChanges())
+            full = changes >= most_changes and change.old_key is None
+            if full or (change.op == "t" and change.table in segment):
+                yield segment
+                segment, changes = {}, 0
+            changes += 1
+            table = segment.setdefault(change.table, TableChanges())
             if change.op == "t":
                 table.truncated = True
                 continue
@@ -67,7 +77,7 @@ def net_changes(transactions: Iterable[Transaction], histories_of: Container[str
                 table.versions.append(
                     Version(change.key, row, transaction.end_lsn, change.order, transaction.committed_us)
                 )
-    return segments
+    yield segment
 
 
 def _apply(table: TableChanges, change: Change) -> Row | None:

@@ -162,7 +162,12 @@ class Projector:
         return None
 
     def _new_assembler(self, state: Mapping[str, object]) -> Assembler:
-        return Assembler((table.qualified for table in self._tables), self._transaction_topic, state)
+        return Assembler(
+            (table.qualified for table in self._tables),
+            self._transaction_topic,
+            state,
+            spool=self._settings.data_dir / "spool",
+        )
 
     def _starts(self, restart: Mapping[str, Mapping[str, int]]) -> dict[Partition, int]:
         topics = sorted(self._topics | {self._transaction_topic})

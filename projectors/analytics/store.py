@@ -26,6 +26,8 @@ from projectors.read_model import Declarations, ReadModel
 
 logger = logging.getLogger(__name__)
 
+_CHANGES_PER_SEGMENT = 20_000
+
 _SCHEMA = """
     create schema if not exists readside;
     create schema if not exists mirror;
@@ -101,13 +103,13 @@ class AnalyticsStore:
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
         """See Store."""
-        segments = net_changes(transactions, ())
-        touched = sorted(frozenset[str]().union(*segments))
+        touched: dict[str, None] = {}
         with self._transaction():
-            for name in touched:
-                self._connection.execute(self._sql[name].create_changed)
-            for segment in segments:
+            for segment in net_changes(transactions, (), _CHANGES_PER_SEGMENT):
                 for name, changes in segment.items():
+                    if name not in touched:
+                        self._connection.execute(self._sql[name].create_changed)
+                        touched[name] = None
                     self._apply_table(self._sql[name], changes.truncated, changes.rows)
             for model in self._models:
                 sources = {

@@ -37,6 +37,7 @@ _REMEMBERED_PER_BATCH = 1_000
 _BATCHES_PER_TRUNCATE = 1_000
 _NAMED_PER_BATCH = 500
 _FEW_CHANGES = 500
+_CHANGES_PER_SEGMENT = 20_000
 
 
 class ServingStore:
@@ -99,12 +100,14 @@ class ServingStore:
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
         """See Store."""
-        segments = net_changes(transactions, self._with_history)
-        count = sum(len(transaction.changes) for transaction in transactions)
-        with self._transaction(many_rows=count > _FEW_CHANGES):
-            for segment in segments:
+        many_rows = sum(len(transaction.changes) for transaction in transactions) > _FEW_CHANGES
+        touched: set[str] = set()
+        # Pipelined statements would pile up on this side, so a large transaction is sent one segment after the other.
+        with self._transaction(pipelined=not many_rows, many_rows=many_rows):
+            for segment in net_changes(transactions, self._with_history, _CHANGES_PER_SEGMENT):
                 self._apply_segment(segment)
-            changed = [self._tables[name] for name in frozenset[str]().union(*segments)]
+                touched.update(segment)
+            changed = [self._tables[name] for name in sorted(touched)]
             names = {table.name for table in changed}
             for model in self._declarations.read_models:
                 if not names.isdisjoint(model.affected_by):

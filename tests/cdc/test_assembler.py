@@ -91,12 +91,36 @@ def test_reading_on_from_its_state_misses_and_repeats_nothing(assembler):
     assembler.add_end(END, 0, end(7, 20, 1))
     assert xids(assembler) == [7]
     resumed = Assembler(["public.a"], "t.transaction", assembler.state())
-    assert resumed.restart_offsets()[ROWS] == 2, "before it is read again, nothing is pending"
-    assert assembler.restart_offsets() == {ROWS: 1, END: 1}
+    assert resumed.restart_offsets() == assembler.restart_offsets() == {ROWS: 1, END: 1}
     resumed.add(ROWS, 0, change(7, 1, lsn=10, previous_end=None))  # behind the frontier, of a finished transaction
     resumed.add(ROWS, 1, change(8, 1, lsn=21, previous_end=20))
     resumed.add_end(END, 1, end(8, 30, 1))
     assert xids(resumed) == [8]
+
+
+def test_a_checkpoint_made_before_pending_rows_are_read_again_still_leads_to_them(assembler):
+    assembler.add(ROWS, 0, change(8, 1, lsn=21, previous_end=20))
+    resumed = Assembler(["public.a"], "t.transaction", assembler.state())
+    resumed.add_end(END, 0, end(7, 20, 0))  # an earlier transaction without rows here: handed out, checkpointed
+    assert xids(resumed) == [7]
+    again = Assembler(["public.a"], "t.transaction", resumed.state())
+    assert again.restart_offsets()[ROWS] == 0
+    again.add(ROWS, 0, change(8, 1, lsn=21, previous_end=20))
+    again.add_end(END, 1, end(8, 30, 1))
+    assert xids(again) == [8]
+
+
+def test_a_large_transaction_is_handed_out_in_order_and_only_once_iterated_or_twice(tmp_path):
+    assembler = Assembler(["public.a"], "t.transaction", spool=tmp_path / "spool", most_in_memory=3)
+    made = [change(7, order, lsn=10, previous_end=5) for order in range(1, 11)]
+    for offset, one in enumerate([*made[5:], *made[:7]]):  # two partitions' worth of interleaving, and two repeats
+        assembler.add(ROWS, offset, one)
+    assembler.add_end(END, 0, end(7, 20, 10))
+    [transaction] = assembler.take(1000)
+    assert list(transaction.changes) == list(transaction.changes) == made
+    assert len(transaction.changes) == 10
+    assert assembler.counters.duplicates == 2
+    assert list((tmp_path / "spool").iterdir()) == [], "the file has no name, so it cannot outlive the process"
 
 
 def test_more_rows_than_end_counts_is_an_error_that_says_what_to_do(assembler):
