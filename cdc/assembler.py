@@ -13,7 +13,7 @@ No I/O, no clock. What makes it exact (docs/decisions/0002, notes debezium-resta
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -29,8 +29,6 @@ Partition = tuple[str, int]  # topic, partition
 #: How many handed-out transactions are remembered by xid, in memory and in a checkpoint.
 _REMEMBERED = 100_000
 _REMEMBERED_IN_STATE = 32
-#: Rows of one unfinished transaction kept in memory; the rows of a larger one go to a file.
-_MOST_IN_MEMORY = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,7 @@ class Transaction:
 @dataclass(slots=True)
 class _Pending:
     rows: Rows
+    by_table: Counter[str] = field(default_factory=Counter[str])
     first: dict[Partition, int] = field(default_factory=dict[Partition, int])  # lowest offset by partition
 
 
@@ -53,7 +52,11 @@ class _Pending:
 class _Waiting:
     end: End
     offset: int
-    needed: int
+    counts: dict[str, int]  # of the tables read here
+
+    @property
+    def needed(self) -> int:
+        return sum(self.counts.values())
 
 
 @dataclass(slots=True)
@@ -74,7 +77,7 @@ class Assembler:
         state: Mapping[str, Any] | None = None,
         *,
         spool: Path | None = None,
-        most_in_memory: int = _MOST_IN_MEMORY,
+        most_in_memory: int = 20_000,
     ) -> None:
         """``tables``: schema.table names whose rows will be fed; ``state``: what ``state()`` gave, None at the start.
 
@@ -87,6 +90,7 @@ class Assembler:
         self._tables = frozenset(tables)
         self._transaction_topic = transaction_topic
         self._pending: dict[int, _Pending] = {}
+        self._buffered = 0
         self._waiting: deque[_Waiting] = deque()
         self._end_lsn: int = saved.get("end_lsn", 0)
         self._frontier: dict[Partition, int] = unpacked(saved.get("frontier", {}))
@@ -101,6 +105,20 @@ class Assembler:
         """END LSN of the last transaction handed out; 0 before the first."""
         return self._end_lsn
 
+    @property
+    def buffered(self) -> int:
+        """Changes of unfinished transactions that are held in memory."""
+        return self._buffered
+
+    def lacking(self) -> frozenset[str]:
+        """Tables of which the next transaction in commit order lacks rows; none while its END is not known."""
+        if not self._waiting:
+            return frozenset()
+        head = self._waiting[0]
+        pending = self._pending.get(head.end.xid)
+        seen: Mapping[str, int] = pending.by_table if pending else {}
+        return frozenset(table for table, count in head.counts.items() if seen.get(table, 0) < count)
+
     def add(self, partition: Partition, offset: int, change: Change) -> None:
         """Feed a streamed row change (not a snapshot row) in its partition's order."""
         self.passed(partition, offset)
@@ -113,8 +131,12 @@ class Assembler:
             return
         if (pending := self._pending.get(change.xid)) is None:
             pending = self._pending[change.xid] = _Pending(Rows(self._most_in_memory, self._spool))
-        if not pending.rows.add(change):
+        in_memory = pending.rows.in_memory
+        if pending.rows.add(change):
+            pending.by_table[change.table] += 1
+        else:
             self.counters.duplicates += 1
+        self._buffered += pending.rows.in_memory - in_memory
         pending.first.setdefault(partition, offset)
 
     def add_end(self, partition: Partition, offset: int, end: End) -> None:
@@ -126,8 +148,8 @@ class Assembler:
                 self._forget(end.xid)
                 self._remember(end.xid, end.end_lsn)
             return
-        needed = sum(count for table, count in end.counts.items() if table in self._tables)
-        self._waiting.append(_Waiting(end, offset, needed))
+        counts = {table: count for table, count in end.counts.items() if table in self._tables}
+        self._waiting.append(_Waiting(end, offset, counts))
 
     def passed(self, partition: Partition, offset: int) -> None:
         """Note that a record was read, whatever it was: the partition's frontier is behind it."""
@@ -191,7 +213,8 @@ class Assembler:
         return change.lsn <= self._handed_out.get(change.xid, -1)
 
     def _forget(self, xid: int) -> None:
-        self._pending.pop(xid, None)
+        if pending := self._pending.pop(xid, None):
+            self._buffered -= pending.rows.in_memory
         self._resumed_pending.discard(xid)
 
     def _remember(self, xid: int, end_lsn: int) -> None:

@@ -6,7 +6,7 @@ transactions leave gaps in offsets, so nothing here may assume that they are con
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, cast
 
 from kafka import KafkaConsumer
@@ -37,6 +37,10 @@ class LogReader(Protocol):
 
     def poll(self, timeout_s: float, most_records: int) -> Iterable[Record]:
         """Records that have come in, each partition's in order; none after ``timeout_s``. Raises Transient, HistoryLost."""
+        ...
+
+    def only(self, topics: Collection[str] | None) -> None:
+        """Let the assigned partitions of other topics wait; None lets all of them be read again."""
         ...
 
     def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
@@ -108,6 +112,14 @@ class KafkaPythonReader:
             partition = (tp.topic, tp.partition)
             for record in records:
                 yield Record(partition, record.offset, record.key, record.value, record.headers)
+
+    def only(self, topics: Collection[str] | None) -> None:
+        """See LogReader."""
+        assigned: set[TopicPartition] = self._consumer.assignment()
+        waiting = {tp for tp in assigned if topics is not None and tp.topic not in topics}
+        if waiting != self._consumer.paused():
+            self._consumer.resume(*(assigned - waiting))
+            self._consumer.pause(*waiting)
 
     def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """See LogReader."""

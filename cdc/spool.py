@@ -54,6 +54,11 @@ class Rows:
             return iter([self._in_memory[order] for order in sorted(self._in_memory)])
         return iter(self._spool)
 
+    @property
+    def in_memory(self) -> int:
+        """How many of them are not in the file."""
+        return len(self._in_memory)
+
     def add(self, change: Change) -> bool:
         """Keep a change; False when its place was taken before."""
         if self._spool is not None:

@@ -96,6 +96,11 @@ class Settings(BaseSettings):
 
     pulse_interval_s: float = Field(default=0.5, gt=0, description="Seconds between two pulses through the pipeline.")
     batch_changes: int = Field(default=10_000, ge=1, description="Most changes applied in one store transaction.")
+    buffered_changes: int = Field(
+        default=100_000,
+        ge=1,
+        description="Changes of unfinished transactions that a projector keeps in memory before it lets partitions wait.",
+    )
     analytics_interval_s: float = Field(
         default=0.5, ge=0, description="Least seconds between two commits of the analytics projector."
     )

@@ -45,7 +45,7 @@ class Projector:
         self._snapshot = snapshot or (lambda: latest_snapshot(settings.kafka, settings.topic_prefix))
         self._tables = [table for table in tables if table.qualified in store.tables]
         self._transaction_topic = transaction_topic(settings.topic_prefix)
-        self._topics = frozenset(topics_of(settings.topic_prefix, self._tables))
+        self._topics = topics_of(settings.topic_prefix, self._tables)
         self._rate = _Rate()
 
     def run(self, stop: threading.Event) -> None:
@@ -106,6 +106,7 @@ class Projector:
         committed_at = 0.0
         while not stop.is_set():
             wait_s = max(0.0, committed_at + self._interval_s - time.monotonic())
+            self._hold_back()
             for record in self._reader.poll(0.5, self._settings.batch_changes):
                 self._feed(record)
             if wait_s > 0:
@@ -113,6 +114,15 @@ class Projector:
             while transactions := self._assembler.take(self._settings.batch_changes):
                 checkpoint = self._apply(transactions, checkpoint)
                 committed_at = time.monotonic()
+
+    def _hold_back(self) -> None:
+        # A backlog is not read evenly: without this, one topic's rows would pile up until the others catch up.
+        if self._assembler.buffered <= self._settings.buffered_changes:
+            self._reader.only(None)
+            return
+        lacking = self._assembler.lacking()
+        topics = {topic for topic, table in self._topics.items() if table.qualified in lacking}
+        self._reader.only(topics | {self._transaction_topic})
 
     def _apply(self, transactions: Sequence[Transaction], before: Checkpoint) -> Checkpoint:
         count = sum(len(transaction.changes) for transaction in transactions)
@@ -167,10 +177,11 @@ class Projector:
             self._transaction_topic,
             state,
             spool=self._settings.data_dir / "spool",
+            most_in_memory=self._settings.buffered_changes // 5,
         )
 
     def _starts(self, restart: Mapping[str, Mapping[str, int]]) -> dict[Partition, int]:
-        topics = sorted(self._topics | {self._transaction_topic})
+        topics = sorted({*self._topics, self._transaction_topic})
         partitions = [partition for topic in topics for partition in self._reader.partitions(topic)]
         known = unpacked(restart)
         return {partition: known.get(partition, 0) for partition in partitions}

@@ -7,7 +7,7 @@ cdc/connector.toml. What a test decides is the interleaving, the duplicates and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -211,12 +211,17 @@ class ScriptedReader:
         self._log = log
         self._choose = choose  # list of partitions with unread records → one of them; None reads everything in turn
         self._next: dict[Partition, int] = {}
+        self._topics: Collection[str] | None = None
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         self._next = dict(offsets)
 
     def poll(self, timeout_s: float, most_records: int) -> list[Record]:
-        unread = [p for p, offset in self._next.items() if offset < len(self._log.partitions[p])]
+        unread = [
+            p
+            for p, offset in self._next.items()
+            if offset < len(self._log.partitions[p]) and (self._topics is None or p[0] in self._topics)
+        ]
         if not unread:
             return []
         partition, count = self._choose(unread)
@@ -224,6 +229,9 @@ class ScriptedReader:
         records = self._log.partitions[partition][offset : offset + count]
         self._next[partition] = offset + len(records)
         return records
+
+    def only(self, topics: Collection[str] | None) -> None:
+        self._topics = topics
 
     def drained(self) -> bool:
         return all(offset >= len(self._log.partitions[p]) for p, offset in self._next.items())

@@ -25,7 +25,10 @@ from tests.scripted import PREFIX, ScriptedLog, ScriptedReader, ScriptedSource
 class Pipeline:
     """The write database's changes on their way into one store; ``project`` runs a fresh projector until all is read."""
 
-    def __init__(self, shop_dsn: str, make_store: Callable[[tuple[Any, ...], Declarations], Store]) -> None:
+    def __init__(
+        self, shop_dsn: str, directory: Path, make_store: Callable[[tuple[Any, ...], Declarations], Store]
+    ) -> None:
+        self._directory = directory
         self.tables = read_tables(shop_dsn, "readside")
         self.log = ScriptedLog(self.tables)
         self.source = ScriptedSource(shop_dsn, self.log)
@@ -59,7 +62,8 @@ class Pipeline:
         store = self._make_store()
         nothing = {topic: {str(n): 0 for t, n in self.log.partitions if t == topic} for topic, _ in self.log.partitions}
         snapshot = Snapshot(system_identifier=1, database="shop", slot="readside", begin=nothing, end=nothing)
-        settings = Settings(topic_prefix=PREFIX)
+        # So few that transactions go through the spool, and partitions are made to wait for each other.
+        settings = Settings(topic_prefix=PREFIX, data_dir=self._directory, buffered_changes=5)
         try:
             Projector(settings, store, self.tables, reader, snapshot=lambda: snapshot).run(stop)
         except BaseException:
@@ -72,10 +76,12 @@ class Pipeline:
 
 
 @pytest.fixture
-def serving(shop_database: str, store_database: str) -> Iterator[Pipeline]:
+def serving(shop_database: str, store_database: str, tmp_path: Path) -> Iterator[Pipeline]:
     """The reference application's tables into the serving store."""
     pipeline = Pipeline(
-        shop_database, lambda tables, models: ServingStore(store_database, tables, models.of_store("serving"))
+        shop_database,
+        tmp_path,
+        lambda tables, models: ServingStore(store_database, tables, models.of_store("serving")),
     )
     yield pipeline
     pipeline.close()
@@ -86,6 +92,7 @@ def analytics(shop_database: str, tmp_path: Path) -> Iterator[Pipeline]:
     """The reference application's tables into the analytics store."""
     pipeline = Pipeline(
         shop_database,
+        tmp_path,
         lambda tables, models: AnalyticsStore(
             tmp_path / "live.duckdb", tables, models.of_store("analytics"), memory_limit="1GB"
         ),
