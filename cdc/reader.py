@@ -39,8 +39,8 @@ class LogReader(Protocol):
         """Records that have come in, each partition's in order; none after ``timeout_s``. Raises Transient, HistoryLost."""
         ...
 
-    def only(self, topics: Collection[str] | None) -> None:
-        """Let the assigned partitions of other topics wait; None lets all of them be read again."""
+    def only(self, partitions: Collection[Partition] | None) -> None:
+        """Let the other assigned partitions wait; None lets all of them be read again."""
         ...
 
     def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
@@ -113,10 +113,10 @@ class KafkaPythonReader:
             for record in records:
                 yield Record(partition, record.offset, record.key, record.value, record.headers)
 
-    def only(self, topics: Collection[str] | None) -> None:
+    def only(self, partitions: Collection[Partition] | None) -> None:
         """See LogReader."""
         assigned: set[TopicPartition] = self._consumer.assignment()
-        waiting = {tp for tp in assigned if topics is not None and tp.topic not in topics}
+        waiting = set[TopicPartition]() if partitions is None else {tp for tp in assigned if tp not in partitions}
         if waiting != self._consumer.paused():
             self._consumer.resume(*(assigned - waiting))
             self._consumer.pause(*waiting)

@@ -75,6 +75,7 @@ class Projector:
             ends = {partition: end for partition, (begin, end) in ranges.items() if end > begin}
             while ends:
                 changes: list[Change] = []
+                self._reader.only(ends)  # what lies behind the snapshot is not read ahead of the rest of it
                 for record in self._reader.poll(1.0, self._settings.batch_changes):
                     change = self._feed(record, in_snapshot=True)
                     if change is not None:
@@ -102,7 +103,9 @@ class Projector:
 
     def _stream(self, checkpoint: Checkpoint, stop: threading.Event) -> None:
         self._assembler = self._new_assembler(checkpoint.state)
-        self._reader.assign(self._starts(checkpoint.state.get("restart", {})))
+        starts = self._starts(checkpoint.state.get("restart", {}))
+        self._reader.assign(starts)
+        self._partitions = frozenset(starts)
         committed_at = 0.0
         while not stop.is_set():
             wait_s = max(0.0, committed_at + self._interval_s - time.monotonic())
@@ -122,7 +125,8 @@ class Projector:
             return
         lacking = self._assembler.lacking()
         topics = {topic for topic, table in self._topics.items() if table.qualified in lacking}
-        self._reader.only(topics | {self._transaction_topic})
+        topics.add(self._transaction_topic)
+        self._reader.only({partition for partition in self._partitions if partition[0] in topics})
 
     def _apply(self, transactions: Sequence[Transaction], before: Checkpoint) -> Checkpoint:
         count = sum(len(transaction.changes) for transaction in transactions)

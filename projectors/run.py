@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from cdc.catalog import Table, read_tables
 from cdc.errors import Fatal, Transient
-from cdc.reader import KafkaPythonReader
+from cdc.reader import KafkaPythonReader, LogReader
 from config.settings import Settings
 from projectors import registry
 from projectors.analytics import server
@@ -49,10 +49,15 @@ def captured_tables(settings: Settings) -> tuple[Table, ...]:
         raise Transient(f"the source database does not answer: {type(exc).__name__}") from exc
 
 
+def open_reader(settings: Settings) -> LogReader:
+    """A reader of Kafka, as the settings choose it. Raises Transient when no broker answers."""
+    return KafkaPythonReader(settings.kafka)
+
+
 def _project(
     settings: Settings, store: Store, tables: tuple[Table, ...], stop: threading.Event, *, interval_s: float = 0.0
 ) -> None:
-    reader = KafkaPythonReader(settings.kafka)
+    reader = open_reader(settings)
     try:
         Projector(settings, store, tables, reader, interval_s=interval_s).run(stop)
     finally:

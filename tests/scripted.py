@@ -211,7 +211,7 @@ class ScriptedReader:
         self._log = log
         self._choose = choose  # list of partitions with unread records → one of them; None reads everything in turn
         self._next: dict[Partition, int] = {}
-        self._topics: Collection[str] | None = None
+        self._only: Collection[Partition] | None = None
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         self._next = dict(offsets)
@@ -220,7 +220,7 @@ class ScriptedReader:
         unread = [
             p
             for p, offset in self._next.items()
-            if offset < len(self._log.partitions[p]) and (self._topics is None or p[0] in self._topics)
+            if offset < len(self._log.partitions[p]) and (self._only is None or p in self._only)
         ]
         if not unread:
             return []
@@ -230,8 +230,8 @@ class ScriptedReader:
         self._next[partition] = offset + len(records)
         return records
 
-    def only(self, topics: Collection[str] | None) -> None:
-        self._topics = topics
+    def only(self, partitions: Collection[Partition] | None) -> None:
+        self._only = partitions
 
     def drained(self) -> bool:
         return all(offset >= len(self._log.partitions[p]) for p, offset in self._next.items())

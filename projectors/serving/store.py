@@ -71,7 +71,9 @@ class ServingStore:
                 # The checkpoint is lost together with the rows it speaks of, so a crash only means reading on from
                 # an earlier place. Plans are made once and for few rows: a batch's own tables have no statistics.
                 options="-c synchronous_commit=off -c jit=off -c random_page_cost=1.1 -c plan_cache_mode=force_generic_plan"
-                " -c enable_hashjoin=off -c enable_mergejoin=off",
+                " -c enable_hashjoin=off -c enable_mergejoin=off"
+                # A first load waits for Kafka inside its transaction.
+                " -c idle_in_transaction_session_timeout=0",
             )
             self._connection.prepared_max = None
             self._epoch = self._take_over()

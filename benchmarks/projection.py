@@ -1,0 +1,62 @@
+"""A projector's catch-up: the serving store's, with every registered read model, from the topics' beginning.
+
+``python -m benchmarks.projection END_LSN`` (settings from the environment, with a serving store of its own) projects until
+the store stands at that position and prints ``changes seconds``: seconds of streaming, the snapshot's load aside.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+from cdc.assembler import Transaction
+from config.settings import Settings
+from projectors import registry
+from projectors.checkpoint import Checkpoint, lsn_value
+from projectors.loop import Projector
+from projectors.run import captured_tables, open_reader
+from projectors.serving.store import ServingStore
+
+
+class _Timed(ServingStore):
+    """The serving store, which remembers when it was first and last moved."""
+
+    began = ended = 0.0
+    changes = 0
+
+    def stop_at(self, end_lsn: int, stop: threading.Event) -> None:
+        self._end_lsn, self._stop = end_lsn, stop
+
+    def open(self) -> Checkpoint:
+        checkpoint = super().open()
+        self.began = time.monotonic()
+        return checkpoint
+
+    def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
+        super().apply(transactions, checkpoint)
+        self.ended, self.changes = time.monotonic(), checkpoint.changes
+        if checkpoint.end_lsn >= self._end_lsn:
+            self._stop.set()
+
+
+def main() -> None:
+    """Project to the given position."""
+    settings, stop = Settings(), threading.Event()
+    assert settings.serving_dsn is not None
+    tables = captured_tables(settings)
+    declarations = registry.load(settings.models).of_store("serving")
+    store = _Timed(settings.serving_dsn.get_secret_value(), tables, declarations)
+    store.stop_at(lsn_value(sys.argv[1]), stop)
+    reader = open_reader(settings)
+    try:
+        Projector(settings, store, tables, reader).run(stop)
+    finally:
+        store.close()
+        reader.close()
+    sys.stdout.write(f"{store.changes} {store.ended - store.began}\n")
+
+
+if __name__ == "__main__":
+    main()
