@@ -13,7 +13,7 @@ No I/O, no clock. What makes it exact (docs/decisions/0002, notes debezium-resta
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -44,8 +44,8 @@ class Transaction:
 @dataclass(slots=True)
 class _Pending:
     rows: Rows
-    by_table: Counter[str] = field(default_factory=Counter[str])
-    first: dict[Partition, int] = field(default_factory=dict[Partition, int])  # lowest offset by partition
+    by_table: dict[str, int] = field(default_factory=dict[str, int])
+    partitions: set[Partition] = field(default_factory=set[Partition])
 
 
 @dataclass(slots=True)
@@ -90,6 +90,7 @@ class Assembler:
         self._tables = frozenset(tables)
         self._transaction_topic = transaction_topic
         self._pending: dict[int, _Pending] = {}
+        self._first: dict[Partition, dict[int, int]] = {}  # first offset of each pending xid in a partition
         self._buffered = 0
         self._waiting: deque[_Waiting] = deque()
         self._end_lsn: int = saved.get("end_lsn", 0)
@@ -131,13 +132,15 @@ class Assembler:
             return
         if (pending := self._pending.get(change.xid)) is None:
             pending = self._pending[change.xid] = _Pending(Rows(self._most_in_memory, self._spool))
+        if partition not in pending.partitions:
+            pending.partitions.add(partition)
+            self._first.setdefault(partition, {})[change.xid] = offset
         in_memory = pending.rows.in_memory
         if pending.rows.add(change):
-            pending.by_table[change.table] += 1
+            pending.by_table[change.table] = pending.by_table.get(change.table, 0) + 1
         else:
             self.counters.duplicates += 1
         self._buffered += pending.rows.in_memory - in_memory
-        pending.first.setdefault(partition, offset)
 
     def add_end(self, partition: Partition, offset: int, end: End) -> None:
         """Feed an END in its partition's order. Raises SourceChanged when commit order goes backwards among new ones."""
@@ -153,8 +156,9 @@ class Assembler:
 
     def passed(self, partition: Partition, offset: int) -> None:
         """Note that a record was read, whatever it was: the partition's frontier is behind it."""
-        self._frontier[partition] = max(self._frontier.get(partition, 0), offset + 1)
-        self._position[partition] = offset + 1
+        self._position[partition] = behind = offset + 1
+        if behind > self._frontier.get(partition, 0):
+            self._frontier[partition] = behind
 
     def has_passed(self, partition: Partition, offset: int) -> bool:
         """Whether a record was read before, by this assembler or by the one whose state it took up."""
@@ -188,9 +192,9 @@ class Assembler:
     def restart_offsets(self) -> dict[Partition, int]:
         """Where to read on after a crash, by partition, when everything handed out so far has been stored."""
         offsets = dict(self._position)
-        for pending in self._pending.values():
-            for partition, offset in pending.first.items():
-                offsets[partition] = min(offsets[partition], offset)
+        for partition, first in self._first.items():
+            if first:
+                offsets[partition] = min(offsets[partition], min(first.values()))
         if self._waiting:
             offsets[self._transaction_topic, 0] = self._waiting[0].offset
         return offsets
@@ -215,6 +219,8 @@ class Assembler:
     def _forget(self, xid: int) -> None:
         if pending := self._pending.pop(xid, None):
             self._buffered -= pending.rows.in_memory
+            for partition in pending.partitions:
+                del self._first[partition][xid]
         self._resumed_pending.discard(xid)
 
     def _remember(self, xid: int, end_lsn: int) -> None:

@@ -45,6 +45,7 @@ class Rows:
         self._directory = directory
         self._in_memory: dict[int, Change] = {}
         self._spool: _Spool | None = None
+        self.in_memory = 0  #: how many of them are not in the file
 
     def __len__(self) -> int:
         return len(self._in_memory) if self._spool is None else len(self._spool)
@@ -54,23 +55,24 @@ class Rows:
             return iter([self._in_memory[order] for order in sorted(self._in_memory)])
         return iter(self._spool)
 
-    @property
-    def in_memory(self) -> int:
-        """How many of them are not in the file."""
-        return len(self._in_memory)
-
     def add(self, change: Change) -> bool:
         """Keep a change; False when its place was taken before."""
         if self._spool is not None:
             return self._spool.add(change)
-        new = change.order not in self._in_memory
+        known = self.in_memory
         self._in_memory[change.order] = change
-        if len(self._in_memory) > self._most_in_memory:
-            self._spool = _Spool(self._directory)
-            for kept in self._in_memory.values():
-                self._spool.add(kept)
-            self._in_memory.clear()
+        self.in_memory = len(self._in_memory)
+        new = self.in_memory > known
+        if self.in_memory > self._most_in_memory:
+            self._to_file()
         return new
+
+    def _to_file(self) -> None:
+        self._spool = _Spool(self._directory)
+        for kept in self._in_memory.values():
+            self._spool.add(kept)
+        self._in_memory.clear()
+        self.in_memory = 0
 
 
 class _Spool:

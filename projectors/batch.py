@@ -7,7 +7,8 @@ with what the same batch said of it before, and names the stored row that fills 
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -18,16 +19,14 @@ from cdc.change import Change
 _columns = msgspec.json.Decoder(dict[str, Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row's new state: ``columns`` as JSON; with ``base``, absent columns are those of the stored row of that key."""
 
     columns: bytes
     base: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """One change of one row, for histories: ``row`` is None when it was deleted."""
 
     key: bytes
@@ -67,7 +66,8 @@ def net_changes(
                 yield segment
                 segment, changes = {}, 0
             changes += 1
-            table = segment.setdefault(change.table, TableChanges())
+            if (table := segment.get(change.table)) is None:
+                table = segment[change.table] = TableChanges()
             if change.op == "t":
                 table.truncated = True
                 continue
@@ -100,4 +100,4 @@ def _apply(table: TableChanges, change: Change) -> Row | None:
 
 def _merge(earlier: Row, columns: bytes) -> Row:
     merged = _columns.decode(earlier.columns) | _columns.decode(columns)
-    return replace(earlier, columns=msgspec.json.encode(merged))
+    return earlier._replace(columns=msgspec.json.encode(merged))
