@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -91,6 +91,10 @@ class Settings(BaseSettings):
     publication: str = Field(default="readside", description="Publication on the captured database.")
     tables: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Captured tables, schema.table, comma separated; empty: every one with a primary key."
+    )
+    history_lost: Literal["stop", "snapshot"] = Field(
+        default="stop",
+        description="What the connector's supervision does when the slot is gone or lost: stop, or take a new snapshot.",
     )
     models: str = Field(default="projectors.read_models", description="Python package that declares the read models.")
 

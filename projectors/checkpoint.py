@@ -48,8 +48,9 @@ class Store(Protocol):
         ...
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
-        """Replace everything by a snapshot's rows, compute every read model, and move to the checkpoint that is asked
-        for when ``changes`` has ended: one store transaction."""
+        """Make the mirror a snapshot's rows, in one store transaction, and move to the checkpoint that is asked for when
+        ``changes`` has ended. The first fills the store; a later one is applied as a difference: rows that it lacks are
+        deleted, rows equal to it are left alone, and read models and histories follow what differs."""
         ...
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:

@@ -6,12 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from cdc.assembler import Assembler, Partition, Transaction, unpacked
 from cdc.catalog import Table, topics_of, transaction_topic
 from cdc.change import Change, decode_change, decode_end
-from cdc.control import Snapshot, latest_snapshot
-from cdc.errors import Fatal, Poison
+from cdc.control import Control, Snapshot, barrier_generation, read_control
+from cdc.errors import Fatal, HistoryLost, Poison, SourceChanged, Transient
 from cdc.reader import LogReader, Record
 from config.settings import Settings
 from projectors.checkpoint import Checkpoint, Store
@@ -32,58 +33,89 @@ class Projector:
         reader: LogReader,
         *,
         interval_s: float = 0.0,
-        snapshot: Callable[[], Snapshot | None] | None = None,
+        control: Callable[[], Control] | None = None,
     ) -> None:
         """``interval_s``: the least time between two commits; 0 commits whatever has come in at once.
 
-        ``snapshot``: where a whole snapshot lies in the log, None while there is none; by default the control topic.
+        ``control``: what is known of snapshots in the log; by default what the control topic says.
         """
         self._settings = settings
         self._store = store
         self._reader = reader
         self._interval_s = interval_s
-        self._snapshot = snapshot or (lambda: latest_snapshot(settings.kafka, settings.topic_prefix))
+        self._control = control or (lambda: read_control(settings.kafka, settings.topic_prefix))
         self._tables = [table for table in tables if table.qualified in store.tables]
         self._transaction_topic = transaction_topic(settings.topic_prefix)
         self._topics = topics_of(settings.topic_prefix, self._tables)
         self._rate = _Rate()
+        self._generation = 0  # of the snapshot that the store was loaded from last
+        self._superseded = False  # a record of a later snapshot was read
 
     def run(self, stop: threading.Event) -> None:
         """Project until ``stop`` is set. Raises Transient (run a new one after a pause) and Fatal."""
         checkpoint = self._store.open()
         if checkpoint.phase == "snapshot":
-            snapshot = self._await_snapshot(stop)
-            if snapshot is None:
-                return
-            checkpoint = self._load(snapshot)
-        self._stream(checkpoint, stop)
+            snapshot = self._await_snapshot(stop, lambda: self._control().latest)
+        else:
+            self._generation = checkpoint.state.get("generation", 1)
+            snapshot = self._control().after(self._generation)
+        while snapshot is not None:
+            if checkpoint.phase == "streaming":
+                checkpoint = self._finish(checkpoint, unpacked(snapshot.since))
+            checkpoint = self._load(snapshot, checkpoint)
+            snapshot = self._control().after(self._generation)
+        if checkpoint.phase == "streaming":
+            self._stream(checkpoint, stop)
+        if self._superseded and self._await_snapshot(stop, lambda: self._control().after(self._generation)):
+            raise Transient(
+                "a newer snapshot lies in Kafka; beginning anew, to load it with the source's present columns"
+            )
 
-    def _await_snapshot(self, stop: threading.Event) -> Snapshot | None:
+    def _await_snapshot(self, stop: threading.Event, find: Callable[[], Snapshot | None]) -> Snapshot | None:
         while not stop.is_set():
-            if (snapshot := self._snapshot()) is not None:
+            if (snapshot := find()) is not None:
                 return snapshot
             stop.wait(0.2)
         return None
 
-    def _load(self, snapshot: Snapshot) -> Checkpoint:
+    def _finish(self, checkpoint: Checkpoint, ends: Mapping[Partition, int]) -> Checkpoint:
+        """Apply what is whole of the stream up to ``ends``, where a newer snapshot follows: histories want to know it."""
+        self._assembler = self._new_assembler(checkpoint.state)
+        starts = {p: offset for p, offset in self._starts(checkpoint.state).items() if p in ends and offset < ends[p]}
+        unread = {partition: ends[partition] for partition in starts}
+        try:
+            if unread:
+                self._reader.assign(starts)
+            while unread:
+                for record in self._read_up_to(unread):
+                    self._feed(record)
+                while transactions := self._assembler.take(self._settings.batch_changes):
+                    checkpoint = self._apply(transactions, checkpoint)
+        except (HistoryLost, SourceChanged) as exc:
+            # The newer snapshot is the way out of just that.
+            logger.warning(str(exc), extra={"action": "stream_left_unfinished"})
+        return checkpoint
+
+    def _load(self, snapshot: Snapshot, before: Checkpoint) -> Checkpoint:
         ranges = {p: r for p, r in snapshot.partitions().items() if self._reads(p)}
+        self._generation = snapshot.generation
+        self._superseded = False
         self._assembler = self._new_assembler({})
+        for partition, (begin, _) in ranges.items():
+            self._assembler.passed(partition, begin - 1)
         self._reader.assign({partition: begin for partition, (begin, _) in ranges.items()})
         newest = {"lsn": 0, "committed_us": 0}
 
         def rows() -> Iterator[list[Change]]:
-            ends = {partition: end for partition, (begin, end) in ranges.items() if end > begin}
-            while ends:
+            unread = {partition: end for partition, (begin, end) in ranges.items() if end > begin}
+            while unread:
                 changes: list[Change] = []
-                self._reader.only(ends)  # what lies behind the snapshot is not read ahead of the rest of it
-                for record in self._reader.poll(1.0, self._settings.batch_changes):
+                for record in self._read_up_to(unread):
                     change = self._feed(record, in_snapshot=True)
                     if change is not None:
                         changes.append(change)
                         newest["lsn"] = max(newest["lsn"], change.lsn)
                         newest["committed_us"] = max(newest["committed_us"], change.committed_us)
-                    if record.offset + 1 >= ends.get(record.partition, record.offset + 2):
-                        del ends[record.partition]
                 if changes:
                     yield changes
 
@@ -92,18 +124,28 @@ class Projector:
                 phase="streaming",
                 end_lsn=newest["lsn"],
                 committed_us=newest["committed_us"] or None,
-                changes=0,
-                rate=0.0,
-                state=self._assembler.state(),
+                changes=before.changes,
+                rate=before.rate,
+                # What ended before the snapshot's own position is in it, should a late record say so again.
+                state=self._state() | {"end_lsn": newest["lsn"]},
             )
 
         self._store.load(rows(), position)
-        logger.info("snapshot loaded", extra={"action": "snapshot_loaded"})
+        logger.info("snapshot loaded", extra={"action": "snapshot_loaded", "generation": snapshot.generation})
         return position()
+
+    def _read_up_to(self, unread: dict[Partition, int]) -> Iterator[Record]:
+        """A poll's records before these offsets; partitions read that far are taken out of ``unread``."""
+        for record in self._reader.poll(1.0, self._settings.batch_changes):
+            end = unread.get(record.partition, 0)
+            if record.offset < end:
+                yield record
+            if record.offset + 1 >= end:
+                unread.pop(record.partition, None)
 
     def _stream(self, checkpoint: Checkpoint, stop: threading.Event) -> None:
         self._assembler = self._new_assembler(checkpoint.state)
-        starts = self._starts(checkpoint.state.get("restart", {}))
+        starts = self._starts(checkpoint.state)
         self._reader.assign(starts)
         self._partitions = frozenset(starts)
         committed_at = 0.0
@@ -112,6 +154,8 @@ class Projector:
             self._hold_back()
             for record in self._reader.poll(0.5, self._settings.batch_changes):
                 self._feed(record)
+            if self._superseded:
+                return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
             if wait_s > 0:
                 stop.wait(wait_s)
             while transactions := self._assembler.take(self._settings.batch_changes):
@@ -137,7 +181,7 @@ class Projector:
             committed_us=transactions[-1].committed_us,
             changes=before.changes + count,
             rate=self._rate.per_second(),
-            state=self._assembler.state(),
+            state=self._state(),
         )
         self._store.apply(transactions, checkpoint)
         return checkpoint
@@ -146,8 +190,10 @@ class Projector:
         """Hand a record to the assembler; a snapshot's row is returned instead."""
         partition, offset, value = record.partition, record.offset, record.value
         try:
-            if value is None:  # a tombstone, after each delete
+            if value is None:  # a tombstone, after each delete; or a barrier
                 self._assembler.passed(partition, offset)
+                if record.headers and (barrier_generation(record.headers) or 0) > self._generation:
+                    self._superseded = True
                 return None
             if partition[0] == self._transaction_topic:
                 end = decode_end(value)
@@ -169,11 +215,17 @@ class Projector:
             self._assembler.passed(partition, offset)
             return change
         elif not self._assembler.has_passed(partition, offset):
-            raise Fatal(
-                f"{partition[0]}[{partition[1]}]@{offset} is a snapshot's row behind the snapshot this store was loaded "
-                "from; begin with an empty data directory to load the newer one"
-            )
+            control = self._control()
+            if control.begun is None and control.after(self._generation) is None:
+                raise Fatal(
+                    f"{partition[0]}[{partition[1]}]@{offset} is a row of a snapshot that readside did not take; "
+                    "take one with `readside snapshot` to bring this store in line"
+                )
+            self._superseded = True
         return None
+
+    def _state(self) -> dict[str, Any]:
+        return self._assembler.state() | {"generation": self._generation}
 
     def _new_assembler(self, state: Mapping[str, object]) -> Assembler:
         return Assembler(
@@ -184,10 +236,10 @@ class Projector:
             most_in_memory=self._settings.buffered_changes // 5,
         )
 
-    def _starts(self, restart: Mapping[str, Mapping[str, int]]) -> dict[Partition, int]:
+    def _starts(self, state: Mapping[str, Any]) -> dict[Partition, int]:
         topics = sorted({*self._topics, self._transaction_topic})
         partitions = [partition for topic in topics for partition in self._reader.partitions(topic)]
-        known = unpacked(restart)
+        known = unpacked(state.get("restart", {}))
         return {partition: known.get(partition, 0) for partition in partitions}
 
     def _reads(self, partition: Partition) -> bool:

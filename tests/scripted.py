@@ -128,6 +128,10 @@ class ScriptedSource:
             committed[-1].end_lsn = self.log.next_lsn()
         return committed
 
+    def image(self, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A whole row as Debezium writes it, from what to_jsonb() says."""
+        return self._image(table, row, None)
+
     def _add(self, transaction: Committed, row: Mapping[str, Any]) -> None:
         table = self._by_name[row["table"]]
         if row["op"] == "t":

@@ -45,6 +45,9 @@ class MirrorSql:
     delete: str  #: stored rows of the staged keys
     insert: str  #: staged → stored
     clear: str  #: all stored rows
+    create_snapshot: str  #: temporary: the rows of a later snapshot
+    add_to_snapshot: tuple[str, ...]  #: staged → snapshot's rows
+    apply_snapshot: tuple[str, ...]  #: stored rows become the snapshot's; those that differ, old and new → changed
 
 
 def mirror_sql(table: Table) -> MirrorSql:
@@ -61,6 +64,7 @@ def mirror_sql(table: Table) -> MirrorSql:
     )
     base = " and ".join(f"b.{quoted(c.name)} = {_value(c, 'k')}" for c in keys)
     same = " and ".join(f"m.{quoted(name)} = s.{quoted(name)}" for name in table.key)
+    snapshot = f"temp.{quoted('snapshot_' + table.name)}"
     return MirrorSql(
         create=f"create table if not exists {mirror} ({columns})",
         create_changed=f"create or replace temporary table {changed} ({columns})",
@@ -83,6 +87,19 @@ def mirror_sql(table: Table) -> MirrorSql:
         delete=f"delete from {mirror} m using staged s where {same}",
         insert=f"insert into {mirror} ({names}) select {names} from staged",
         clear=f"delete from {mirror}",
+        create_snapshot=f"create or replace temporary table {snapshot} ({columns})",
+        add_to_snapshot=(
+            f"delete from {snapshot} m using staged s where {same}",
+            f"insert into {snapshot} ({names}) select {names} from staged",
+        ),
+        apply_snapshot=(
+            f"create or replace temporary table gone as select {names} from {mirror} except select {names} from {snapshot}",
+            f"create or replace temporary table come as select {names} from {snapshot} except select {names} from {mirror}",
+            f"insert into {changed} select {names} from gone union all select {names} from come",
+            f"delete from {mirror} m using gone s where {same}",
+            f"insert into {mirror} ({names}) select {names} from come",
+            f"drop table {snapshot}",
+        ),
     )
 
 

@@ -91,13 +91,17 @@ class AnalyticsStore:
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
         """See Store."""
+        first = self.checkpoint.phase == "snapshot"
         with self._transaction():
-            for sql in self._sql.values():
-                self._connection.execute(sql.clear)
+            for sql in () if first else self._sql.values():
+                self._run(sql.create_snapshot, sql.create_changed)
             for rows in changes:
-                self._load_rows(rows)
+                self._load_rows(rows, first=first)
             position = checkpoint()
-            self._build({model.name for model in self._models})
+            if first:
+                self._build({model.name for model in self._models})
+            else:
+                self._apply_snapshot()
             self._move(position)
         self._announce(position)
 
@@ -111,12 +115,7 @@ class AnalyticsStore:
                         self._connection.execute(self._sql[name].create_changed)
                         touched[name] = None
                     self._apply_table(self._sql[name], changes.truncated, changes.rows)
-            for model in self._models:
-                sources = {
-                    n: f"temp.{quoted('changed_' + n)}" for n in map(self._name, touched) if n in model.affected_by
-                }
-                if sources:
-                    self._refresh(model, sources)
+            self._refresh_models(touched)
             self._move(checkpoint)
         self._announce(checkpoint)
 
@@ -144,14 +143,30 @@ class AnalyticsStore:
             self._incoming(gone, [None] * len(gone))
             self._run(sql.stage_keys, sql.remember_old, sql.delete)
 
-    def _load_rows(self, rows: Sequence[Change]) -> None:
+    def _apply_snapshot(self) -> None:
+        for sql in self._sql.values():
+            self._run(*sql.apply_snapshot)
+        self._refresh_models([name for name in self._sql if self._has_changes(name)])
+
+    def _has_changes(self, name: str) -> bool:
+        changed = f"temp.{quoted('changed_' + self._name(name))}"
+        return self._connection.execute(f"select 1 from {changed} limit 1").fetchone() is not None
+
+    def _refresh_models(self, touched: Collection[str]) -> None:
+        for model in self._models:
+            names = [name for name in map(self._name, touched) if name in model.affected_by]
+            if names:
+                self._refresh(model, {name: f"temp.{quoted('changed_' + name)}" for name in names})
+
+    def _load_rows(self, rows: Sequence[Change], *, first: bool) -> None:
         by_table: dict[str, dict[bytes, bytes]] = {}
         for change in rows:
             assert change.key is not None and change.row is not None
             by_table.setdefault(change.table, {})[change.key] = change.row
         for name, images in by_table.items():
             self._incoming(list(images.values()), [None] * len(images))
-            self._run(self._sql[name].stage, self._sql[name].delete, self._sql[name].insert)
+            sql = self._sql[name]
+            self._run(sql.stage, *((sql.delete, sql.insert) if first else sql.add_to_snapshot))
 
     def _incoming(self, rows: Sequence[bytes], bases: Sequence[bytes | None]) -> None:
         # DuckDB reads JSON text from Arrow without a Python object per value.

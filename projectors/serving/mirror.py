@@ -26,6 +26,11 @@ def changed_name(table: Table) -> Identifier:
     return Identifier("changed_" + table.name)
 
 
+def staged_name(table: Table) -> Identifier:
+    """The temporary table of a later snapshot's rows."""
+    return Identifier("staged_" + table.name)
+
+
 def create_mirror(table: Table) -> Composed:
     """The table with the source's columns, types and primary key, and its plain indexes; no other constraint."""
     columns = SQL(",\n").join(SQL("{} {}").format(Identifier(c.name), SQL(_type(c))) for c in table.columns)
@@ -51,6 +56,8 @@ class MirrorStatements:
     truncate: Composed  #: no parameter
     forget: Composed  #: empties changed_T; no parameter
     load: Composed  #: rows: whole rows of a snapshot; nothing is remembered in changed_T
+    stage: Composed  #: rows: whole rows of a snapshot, into staged_T
+    adopt: Composed  #: staged_T's rows into the mirror; no parameter
 
 
 def mirror_statements(table: Table) -> MirrorStatements:
@@ -65,6 +72,8 @@ def mirror_statements(table: Table) -> MirrorStatements:
         replace=_upsert(table, replace_, remember=True),
         merge=_upsert(table, merge, remember=True),
         load=_upsert(table, replace_, remember=False),
+        stage=_upsert(table, replace_, remember=False, into=staged_name(table)),
+        adopt=_upsert(table, SQL("select {} from {}").format(columns, staged_name(table)), remember=True),
         forget=SQL("delete from {}").format(changed_name(table)),
         delete=SQL("""
             with gone as (
@@ -122,7 +131,7 @@ def key_record(table: Table) -> Composed:
     return _record([c for c in table.columns if c.name in table.key])
 
 
-def _upsert(table: Table, incoming: Composed, *, remember: bool) -> Composed:
+def _upsert(table: Table, incoming: Composed, *, remember: bool, into: Identifier | None = None) -> Composed:
     columns = _columns(table)
     rest = [c.name for c in table.columns if c.name not in table.key]
     update = SQL("update set {}").format(
@@ -133,7 +142,10 @@ def _upsert(table: Table, incoming: Composed, *, remember: bool) -> Composed:
         select {columns} from incoming
         on conflict ({key}) do {action}
     """).format(
-        mirror=mirror_name(table), columns=columns, key=names_list(table.key), action=update if rest else SQL("nothing")
+        mirror=into or mirror_name(table),
+        columns=columns,
+        key=names_list(table.key),
+        action=update if rest else SQL("nothing"),
     )
     if not remember:
         return SQL("with incoming as materialized ({incoming}) {write}").format(incoming=incoming, write=write)

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, LiteralString, cast
+from typing import Any, Literal, LiteralString, cast
 
 import psycopg
 from psycopg.rows import dict_row
@@ -24,7 +24,7 @@ from cdc.errors import Fatal, Fenced, Transient
 from projectors.batch import Segment, TableChanges, net_changes
 from projectors.checkpoint import Checkpoint, lsn_text, lsn_value
 from projectors.read_model import Declarations
-from projectors.serving.mirror import changed_name, create_changed, mirror_name
+from projectors.serving.mirror import changed_name, create_changed
 from projectors.serving.schema import prepare_declared, prepare_mirror
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 
@@ -91,13 +91,19 @@ class ServingStore:
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
         """See Store."""
         with self._transaction(pipelined=False, many_rows=True):
-            for table in self._tables.values():
-                self._connection.execute(SQL("truncate {}").format(mirror_name(table)))
-            for rows in changes:
-                self._load_rows(rows)
-            position = checkpoint()
-            declared = (*self._declarations.histories, *self._declarations.read_models)
-            self._build({one.name for one in declared}, position)
+            if self._read_checkpoint().phase == "snapshot":
+                for rows in changes:
+                    self._load_rows(rows, "load")
+                position = checkpoint()
+                declared = (*self._declarations.histories, *self._declarations.read_models)
+                self._build({one.name for one in declared}, position)
+            else:
+                for difference in self._statements.difference.values():
+                    self._execute(difference.create.as_bytes(self._connection))
+                for rows in changes:
+                    self._load_rows(rows, "stage")
+                position = checkpoint()
+                self._apply_difference(position)
             self._move(position)
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
@@ -110,10 +116,7 @@ class ServingStore:
                 self._apply_segment(segment)
                 touched.update(segment)
             changed = [self._tables[name] for name in sorted(touched)]
-            names = {table.name for table in changed}
-            for model in self._declarations.read_models:
-                if not names.isdisjoint(model.affected_by):
-                    self._execute(self._statements.refresh(model, changed))
+            self._refresh(changed)
             self._forget(changed)
             self._remember(transactions)
             self._move(checkpoint, transactions)
@@ -136,6 +139,32 @@ class ServingStore:
                 self._run(("replace", name), statements.replace, whole)
             if gone := [key for key, row in changes.rows.items() if row is None]:
                 self._run(("delete", name), statements.delete, gone)
+
+    def _apply_difference(self, position: Checkpoint) -> None:
+        at = _position(position)
+        for name, table in self._tables.items():
+            difference, mirror = self._statements.difference[name], self._statements.mirror[name]
+            self._run(("analyze staged", name), difference.analyze)
+            for history in self._histories[name]:
+                self._execute(self._statements.history_of_difference(history), at)
+            self._run(("delete gone", name), difference.delete_gone)
+            self._run(("forget equal", name), difference.forget_equal)
+            self._run(("adopt", name), mirror.adopt)
+            self._run(("analyze changed", name), difference.analyze_changed)
+            logger.info("snapshot compared", extra={"action": "snapshot_compared", "table": table.qualified})
+        changed = [table for table in self._tables.values() if self._has_changes(table)]
+        self._refresh(changed)
+        self._forget(changed)
+
+    def _has_changes(self, table: Table) -> bool:
+        row = self._connection.execute(SQL("select exists (select from {})").format(changed_name(table))).fetchone()
+        return row is not None and row[0]
+
+    def _refresh(self, changed: Collection[Table]) -> None:
+        names = {table.name for table in changed}
+        for model in self._declarations.read_models:
+            if not names.isdisjoint(model.affected_by):
+                self._execute(self._statements.refresh(model, changed))
 
     def _forget(self, changed: Collection[Table]) -> None:
         # Deleted, not ON COMMIT DELETE ROWS: that truncates the files of every such table at each commit, 5 ms for
@@ -165,13 +194,14 @@ class ServingStore:
         for history in self._histories[name]:
             self._execute(self._statements.history(history), {"rows": _array(versions)})
 
-    def _load_rows(self, rows: Sequence[Change]) -> None:
+    def _load_rows(self, rows: Sequence[Change], into: Literal["load", "stage"]) -> None:
         by_table: dict[str, dict[bytes, bytes]] = {}
         for change in rows:
             assert change.key is not None and change.row is not None
             by_table.setdefault(change.table, {})[change.key] = change.row
         for name, images in by_table.items():
-            self._run(("load", name), self._statements.mirror[name].load, list(images.values()))
+            statements = self._statements.mirror[name]
+            self._run((into, name), statements.load if into == "load" else statements.stage, list(images.values()))
 
     def _remember(self, transactions: Sequence[Transaction]) -> None:
         latest = transactions[-_REMEMBERED_PER_BATCH:]
@@ -258,7 +288,7 @@ class ServingStore:
         return Checkpoint(**position)
 
     def _build(self, names: Collection[str], checkpoint: Checkpoint) -> None:
-        at = {"end_lsn": lsn_text(checkpoint.end_lsn), "at": checkpoint.committed_at}
+        at = _position(checkpoint)
         for history in self._declarations.histories:
             if history.name in names:
                 self._execute(self._statements.history_of_snapshot(history), at)
@@ -266,6 +296,10 @@ class ServingStore:
             if model.name in names:
                 logger.info("building a read model", extra={"action": "model_build", "model": model.name})
                 self._execute(self._statements.build(model))
+
+
+def _position(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"end_lsn": lsn_text(checkpoint.end_lsn), "at": checkpoint.committed_at}
 
 
 def _array(rows: Sequence[bytes]) -> str:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from cdc.catalog import read_tables
-from cdc.control import Snapshot
+from cdc.control import Control
 from config.settings import Settings
 from projectors import registry
 from projectors.analytics.store import AnalyticsStore
@@ -20,6 +20,7 @@ from projectors.loop import Projector
 from projectors.read_model import Declarations
 from projectors.serving.store import ServingStore
 from tests.scripted import PREFIX, ScriptedLog, ScriptedReader, ScriptedSource
+from tests.snapshots import ScriptedSnapshots
 
 
 class Pipeline:
@@ -33,6 +34,7 @@ class Pipeline:
         self.log = ScriptedLog(self.tables)
         self.source = ScriptedSource(shop_dsn, self.log)
         self.sql = self.source.connection.execute
+        self.snapshots = ScriptedSnapshots(self.source)
         self._make_store = lambda: make_store(self.tables, registry.load("projectors.read_models"))
 
     def commit(self, *statements: str) -> None:
@@ -46,26 +48,36 @@ class Pipeline:
         for transaction in self.source.flush():
             self.log.send(transaction)
 
-    def project(self, choose: Callable[[list[Any]], tuple[Any, int]] | None = None) -> Store:
+    def miss(self, *statements: str) -> None:
+        """Source transactions that nobody captures."""
+        for statement in statements:
+            self.sql(statement)  # pyright: ignore[reportArgumentType]
+        self.source.flush()
+
+    def project(
+        self,
+        choose: Callable[[list[Any]], tuple[Any, int]] | None = None,
+        *,
+        control: Callable[[], Control] | None = None,
+    ) -> Store:
         """Read all there is in the log into the store, with a new projector; the store is left open."""
+        control = control or (lambda: self.snapshots.control)
         stop = threading.Event()
         reader = ScriptedReader(self.log, choose or (lambda unread: (unread[0], 1000)))
         poll = reader.poll
 
         def poll_until_drained(timeout_s: float, most_records: int) -> Any:
             records = poll(timeout_s, most_records)
-            if reader.drained():
+            if not records and reader.drained():  # nothing more, and what was read is applied
                 stop.set()
             return records
 
         reader.poll = poll_until_drained
         store = self._make_store()
-        nothing = {topic: {str(n): 0 for t, n in self.log.partitions if t == topic} for topic, _ in self.log.partitions}
-        snapshot = Snapshot(system_identifier=1, database="shop", slot="readside", begin=nothing, end=nothing)
         # So few that transactions go through the spool, and partitions are made to wait for each other.
         settings = Settings(topic_prefix=PREFIX, data_dir=self._directory, buffered_changes=5)
         try:
-            Projector(settings, store, self.tables, reader, snapshot=lambda: snapshot).run(stop)
+            Projector(settings, store, self.tables, reader, control=control).run(stop)
         except BaseException:
             store.close()
             raise
