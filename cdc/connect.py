@@ -45,8 +45,13 @@ class Connect:
         return Status(answer["connector"]["state"], task.get("state"), summary)
 
     def put(self, config: dict[str, str]) -> None:
-        """Create the connector, or give it this configuration."""
+        """Create the connector, or give it this configuration; waits until the worker tells its state."""
         self._call("PUT", f"/connectors/{self._name}/config", json=config)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while self.status() is None:
+            if time.monotonic() > deadline:
+                raise Transient(f"connector {self._name} did not begin within {_STOP_TIMEOUT_S:.0f} s")
+            time.sleep(0.1)
 
     def offset(self) -> dict[str, Any] | None:
         """The stored source offset; None when none is stored."""

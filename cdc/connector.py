@@ -23,8 +23,8 @@ from cdc.catalog import Table, read_tables, topics_of
 from cdc.change import PLACEHOLDER
 from cdc.connect import Connect
 from cdc.control import Snapshot
-from cdc.errors import Fatal, SourceChanged, Transient
-from cdc.snapshots import Snapshots
+from cdc.errors import SourceChanged, Transient
+from cdc.snapshots import Snapshots, source_dsn
 from cdc.topics import ensure_topics
 from config.settings import Settings
 
@@ -54,13 +54,6 @@ def supervise(settings: Settings, stop: threading.Event) -> None:
         raise Transient(f"the source database does not answer: {type(exc).__name__}") from exc
     finally:
         connect.close()
-
-
-def source_dsn(settings: Settings) -> str:
-    """The captured database's DSN. Raises Fatal when it is not set."""
-    if settings.source_dsn is None:
-        raise Fatal("READSIDE_SOURCE_DSN is not set: name the database to capture, or start the stack: `readside up`")
-    return settings.source_dsn.get_secret_value()
 
 
 class _Supervision:
@@ -104,7 +97,7 @@ class _Supervision:
                 )
             self._restart(known=status is not None)
         elif self._snapshots.current is None and status.task == "RUNNING":
-            self._snapshots.note_when_whole()
+            self._snapshots.note_when_whole(self._config("initial"))
 
     def _restart(self, *, known: bool) -> None:
         snapshot = self._snapshots.current
@@ -144,7 +137,7 @@ class _Supervision:
         if row is None or row[0] == "lost":
             raise SourceChanged(
                 f"replication slot {self._settings.slot} is {'gone' if row is None else 'lost'}: changes since then cannot "
-                "be had from it; take a new snapshot with `readside snapshot`, or at once by READSIDE_HISTORY_LOST=snapshot"
+                "be had from it; take a new snapshot: `python -m cdc snapshot`, or READSIDE_HISTORY_LOST=snapshot for always"
             )
 
     def _require_same_tables(self) -> None:

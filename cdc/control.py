@@ -38,6 +38,9 @@ class Snapshot:
     end: Offsets  #: an offset behind its last record
     generation: int = 1  #: counts up with each snapshot
     since: Offsets = field(default_factory=Offsets)  #: where the stream before it ended; empty for the first
+    shape: str = (
+        ""  #: fingerprint of the tables' shapes, the same when it began and when it was whole; empty: not known
+    )
 
     def partitions(self) -> dict[Partition, tuple[int, int]]:
         """(begin, end) by partition."""
@@ -53,6 +56,7 @@ class Begun:
     reason: str
     since: Offsets
     begin: Offsets
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from cdc.assembler import packed
 from cdc.catalog import Table, topic_of, topics_of, transaction_topic
 from cdc.connect import Connect
 from cdc.control import Begun, ControlTopic, Offsets, Snapshot, note_begun, note_snapshot
-from cdc.errors import Transient
+from cdc.errors import Fatal, Transient
 from cdc.reader import KafkaPythonReader
+from cdc.shapes import fingerprint, read_shapes
 from config.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Snapshots:
             reason=reason,
             since=failed.since if failed else ends if latest else {},
             begin=ends,
+            shape=self._shape(),
         )
         note_begun(self._settings.kafka, self._settings.topic_prefix, begun)
         self._control = self._topic.refresh()
@@ -86,10 +88,13 @@ class Snapshots:
         assert begun is not None
         self.begin(begun.reason, config)
 
-    def note_when_whole(self) -> None:
-        """Note the snapshot on its way if Kafka holds it whole by now."""
+    def note_when_whole(self, config: dict[str, str]) -> None:
+        """Note the snapshot on its way if Kafka holds it whole by now; begin once more if tables changed meanwhile."""
         begun, offset = self._control.begun, self._connect.offset()
         if begun is None or offset is None or offset.get("snapshot") or offset.get("snapshot_completed") is False:
+            return
+        if begun.shape not in ("", self._shape()):
+            self.begin_again(config)
             return
         identifier, database = self.identity()
         snapshot = Snapshot(
@@ -100,6 +105,7 @@ class Snapshots:
             end=self._end_offsets(),
             generation=begun.generation,
             since=begun.since,
+            shape=begun.shape,
         )
         note_snapshot(self._settings.kafka, self._settings.topic_prefix, snapshot)
         self._control = self._topic.refresh()
@@ -130,6 +136,11 @@ class Snapshots:
             slot,
         )
 
+    def _shape(self) -> str:
+        tables = frozenset(table.qualified for table in self._tables)
+        shapes = read_shapes(source_dsn(self._settings), self._settings.publication, self._settings.tables)
+        return fingerprint({table: shape for table, shape in shapes.items() if table in tables})
+
     def _end_offsets(self) -> Offsets:
         reader = KafkaPythonReader(self._settings.kafka)
         try:
@@ -138,3 +149,10 @@ class Snapshots:
             return packed(reader.end_offsets(p for topic in topics for p in reader.partitions(topic)))
         finally:
             reader.close()
+
+
+def source_dsn(settings: Settings) -> str:
+    """The captured database's DSN. Raises Fatal when it is not set."""
+    if settings.source_dsn is None:
+        raise Fatal("READSIDE_SOURCE_DSN is not set: name the database to capture, or start the stack: `readside up`")
+    return settings.source_dsn.get_secret_value()

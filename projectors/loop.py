@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cdc.assembler import Assembler, Partition, Transaction, unpacked
 from cdc.catalog import Table, topics_of, transaction_topic
 from cdc.change import Change, decode_change, decode_end
-from cdc.control import Control, Snapshot, barrier_generation, read_control
+from cdc.control import Control, Snapshot, barrier_generation, read_control, request_snapshot
 from cdc.errors import Fatal, HistoryLost, Poison, SourceChanged, Transient
 from cdc.reader import LogReader, Record
 from config.settings import Settings
 from projectors.checkpoint import Checkpoint, Store
+from projectors.images import Images
+from projectors.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -33,20 +36,24 @@ class Projector:
         reader: LogReader,
         *,
         interval_s: float = 0.0,
+        watch: Watch | None = None,
         control: Callable[[], Control] | None = None,
+        request: Callable[[str], None] | None = None,
     ) -> None:
         """``interval_s``: the least time between two commits; 0 commits whatever has come in at once.
 
-        ``control``: what is known of snapshots in the log; by default what the control topic says.
+        ``watch``: says when ``tables`` are not the source's any more. ``control``: what is known of snapshots in the log;
+        ``request``: asks for another one. By default the control topic serves for both.
         """
         self._settings = settings
         self._store = store
         self._reader = reader
         self._interval_s = interval_s
         self._control = control or (lambda: read_control(settings.kafka, settings.topic_prefix))
-        self._tables = [table for table in tables if table.qualified in store.tables]
+        self._request = request or partial(request_snapshot, settings.kafka, settings.topic_prefix)
+        self._watch = watch
+        self._captured = tables
         self._transaction_topic = transaction_topic(settings.topic_prefix)
-        self._topics = topics_of(settings.topic_prefix, self._tables)
         self._rate = _Rate()
         self._generation = 0  # of the snapshot that the store was loaded from last
         self._superseded = False  # a record of a later snapshot was read
@@ -54,24 +61,51 @@ class Projector:
     def run(self, stop: threading.Event) -> None:
         """Project until ``stop`` is set. Raises Transient (run a new one after a pause) and Fatal."""
         checkpoint = self._store.open()
-        if checkpoint.phase == "snapshot":
-            snapshot = self._await_snapshot(stop, lambda: self._control().latest)
-        else:
+        self._tables = [table for table in self._captured if table.qualified in self._store.tables]
+        self._topics = topics_of(self._settings.topic_prefix, self._tables)
+        self._images = Images(self._tables, self._store.former, self._watch.look if self._watch else lambda: True)
+        if checkpoint.phase == "streaming":
             self._generation = checkpoint.state.get("generation", 1)
-            snapshot = self._control().after(self._generation)
-        while snapshot is not None:
-            if checkpoint.phase == "streaming":
+        while (snapshot := self._next_snapshot(checkpoint, stop)) is not None:
+            if checkpoint.phase == "streaming" and self._store.doubt is None:
                 checkpoint = self._finish(checkpoint, unpacked(snapshot.since))
             checkpoint = self._load(snapshot, checkpoint)
-            snapshot = self._control().after(self._generation)
-        if checkpoint.phase == "streaming":
+        if checkpoint.phase == "streaming" and not stop.is_set():
             self._stream(checkpoint, stop)
-        if self._superseded and self._await_snapshot(stop, lambda: self._control().after(self._generation)):
+        if self._superseded and self._await(stop, lambda: self._control().after(self._generation)):
             raise Transient(
                 "a newer snapshot lies in Kafka; beginning anew, to load it with the source's present columns"
             )
 
-    def _await_snapshot(self, stop: threading.Event, find: Callable[[], Snapshot | None]) -> Snapshot | None:
+    def _next_snapshot(self, checkpoint: Checkpoint, stop: threading.Event) -> Snapshot | None:
+        """The snapshot to be loaded before the stream goes on, waited for; None when there is none, or at ``stop``."""
+        if checkpoint.phase == "streaming" and self._store.doubt is None:
+            following = self._control().after(self._generation)
+            if following is None or self._fits(following):
+                return following
+        return self._await(stop, self._fitting_snapshot)
+
+    def _fitting_snapshot(self) -> Snapshot | None:
+        """The newest snapshot, if it is newer than the store and taken of tables as they are now; else one is asked for."""
+        control = self._control()
+        latest = control.latest
+        if latest is None:
+            return None
+        if latest.generation > self._generation:
+            if self._fits(latest):
+                return latest
+            if self._watch is not None and not self._watch.is_latest():
+                raise Transient("the source's tables changed; beginning anew with its catalogue")
+        if control.begun is None and control.requested is None:
+            why = self._store.doubt or "the source's tables changed since the latest"
+            logger.warning("a new snapshot is needed", extra={"action": "snapshot_requested", "reason": why})
+            self._request(why)
+        return None
+
+    def _fits(self, snapshot: Snapshot) -> bool:
+        return self._watch is None or snapshot.shape in ("", self._watch.fingerprint)
+
+    def _await(self, stop: threading.Event, find: Callable[[], Snapshot | None]) -> Snapshot | None:
         while not stop.is_set():
             if (snapshot := find()) is not None:
                 return snapshot
@@ -87,6 +121,7 @@ class Projector:
             if unread:
                 self._reader.assign(starts)
             while unread:
+                self._hold_back(unread)
                 for record in self._read_up_to(unread):
                     self._feed(record)
                 while transactions := self._assembler.take(self._settings.batch_changes):
@@ -94,6 +129,7 @@ class Projector:
         except (HistoryLost, SourceChanged) as exc:
             # The newer snapshot is the way out of just that.
             logger.warning(str(exc), extra={"action": "stream_left_unfinished"})
+        self._reader.only(None)
         return checkpoint
 
     def _load(self, snapshot: Snapshot, before: Checkpoint) -> Checkpoint:
@@ -106,10 +142,11 @@ class Projector:
         self._reader.assign({partition: begin for partition, (begin, _) in ranges.items()})
         newest = {"lsn": 0, "committed_us": 0}
 
-        def rows() -> Iterator[list[Change]]:
+        def rows() -> Iterator[Sequence[Change]]:
             unread = {partition: end for partition, (begin, end) in ranges.items() if end > begin}
             while unread:
                 changes: list[Change] = []
+                self._reader.only(unread)  # what lies behind the snapshot is not read ahead of the rest of it
                 for record in self._read_up_to(unread):
                     change = self._feed(record, in_snapshot=True)
                     if change is not None:
@@ -117,7 +154,7 @@ class Projector:
                         newest["lsn"] = max(newest["lsn"], change.lsn)
                         newest["committed_us"] = max(newest["committed_us"], change.committed_us)
                 if changes:
-                    yield changes
+                    yield self._images.conformed_rows(changes)
 
         def position() -> Checkpoint:
             return Checkpoint(
@@ -154,6 +191,8 @@ class Projector:
             self._hold_back()
             for record in self._reader.poll(0.5, self._settings.batch_changes):
                 self._feed(record)
+            if self._watch is not None and self._watch.changed is not None:
+                raise Transient(f"{self._watch.changed} changed at the source; beginning anew with its catalogue")
             if self._superseded:
                 return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
             if wait_s > 0:
@@ -162,15 +201,18 @@ class Projector:
                 checkpoint = self._apply(transactions, checkpoint)
                 committed_at = time.monotonic()
 
-    def _hold_back(self) -> None:
+    def _hold_back(self, unread: Collection[Partition] | None = None) -> None:
+        """``unread``: the partitions of which anything is to come; all of them by default."""
         # A backlog is not read evenly: without this, one topic's rows would pile up until the others catch up.
-        if self._assembler.buffered <= self._settings.buffered_changes:
-            self._reader.only(None)
-            return
-        lacking = self._assembler.lacking()
-        topics = {topic for topic, table in self._topics.items() if table.qualified in lacking}
-        topics.add(self._transaction_topic)
-        self._reader.only({partition for partition in self._partitions if partition[0] in topics})
+        wanted = unread
+        if self._assembler.buffered > self._settings.buffered_changes:
+            lacking = self._assembler.lacking()
+            topics = {topic for topic, table in self._topics.items() if table.qualified in lacking}
+            topics.add(self._transaction_topic)
+            wanted = {partition for partition in unread or self._partitions if partition[0] in topics}
+            if not wanted:
+                wanted = unread  # the next transaction was torn off and never gets whole
+        self._reader.only(wanted)
 
     def _apply(self, transactions: Sequence[Transaction], before: Checkpoint) -> Checkpoint:
         count = sum(len(transaction.changes) for transaction in transactions)
@@ -183,7 +225,13 @@ class Projector:
             rate=self._rate.per_second(),
             state=self._state(),
         )
-        self._store.apply(transactions, checkpoint)
+        try:
+            self._store.apply(self._images.conformed(transactions), checkpoint)
+        except Fatal as exc:
+            if self._watch is None or self._watch.look():
+                raise
+            # A value of a type that the mirror does not have yet.
+            raise Transient(f"{self._watch.changed} changed at the source; beginning anew with its catalogue") from exc
         return checkpoint
 
     def _feed(self, record: Record, *, in_snapshot: bool = False) -> Change | None:
@@ -219,7 +267,7 @@ class Projector:
             if control.begun is None and control.after(self._generation) is None:
                 raise Fatal(
                     f"{partition[0]}[{partition[1]}]@{offset} is a row of a snapshot that readside did not take; "
-                    "take one with `readside snapshot` to bring this store in line"
+                    "take one with `python -m cdc snapshot` to bring this store in line"
                 )
             self._superseded = True
         return None

@@ -58,7 +58,7 @@ def mirror_sql(table: Table) -> MirrorSql:
     keys = [c for c in table.columns if c.name in table.key]
     key_names = ", ".join(quoted(c.name) for c in keys)
     values = ", ".join(
-        f"case when i.base is null or json_exists(i.row, {_path(c)}) then {_value(c)} else b.{quoted(c.name)} end"
+        f"case when i.base is null or json_exists(i.row, {_path(c)}) then {_value(c)} else {_stored(table, c)} end"
         f" as {quoted(c.name)}"
         for c in table.columns
     )
@@ -103,6 +103,14 @@ def mirror_sql(table: Table) -> MirrorSql:
     )
 
 
+def missing_value(column: Column) -> str:
+    """As SQL: what rows hold in it that were there when it was added; the text is PostgreSQL's."""
+    assert column.missing is not None
+    if column.base_type == "bytea":
+        return f"unhex({literal(column.missing.removeprefix(chr(92) + 'x'))})"
+    return f"try_cast({literal(column.missing)} as {duckdb_type(column)})"
+
+
 def duckdb_type(column: Column) -> str:
     """The DuckDB type that holds a column's values; text where DuckDB has none."""
     if column.type.endswith("[]"):
@@ -121,6 +129,13 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """A text as an SQL literal; for names and shapes only, never for rows' values."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _stored(table: Table, column: Column) -> str:
+    stored = f"b.{quoted(column.name)}"
+    if column.missing is None:
+        return stored
+    return f"case when b.{quoted(table.key[0])} is null then {missing_value(column)} else {stored} end"
 
 
 def _shape(columns: tuple[Column, ...]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,9 +19,13 @@ from cdc.assembler import Transaction
 from cdc.catalog import Table
 from cdc.change import Change
 from cdc.errors import Fatal
+from cdc.shapes import Shapes
+from projectors.alteration import Plan, require_tables, with_missing
+from projectors.analytics.following import follow_source, make_anew, remember, remembered
 from projectors.analytics.mirror import MirrorSql, literal, mirror_sql, quoted
 from projectors.batch import Row, net_changes
 from projectors.checkpoint import START, Checkpoint, lsn_text, lsn_value
+from projectors.parking import parked_with, without
 from projectors.read_model import Declarations, ReadModel
 
 logger = logging.getLogger(__name__)
@@ -35,6 +39,9 @@ _SCHEMA = """
         phase varchar not null, end_lsn varchar not null, committed_us bigint, changes bigint not null,
         rate double not null, state varchar not null);
     create table if not exists readside.declared (name varchar not null, fingerprint varchar not null);
+    alter table readside.declared add column if not exists parked varchar;
+    create table if not exists readside.mirrored (
+        "table" varchar not null, shape varchar not null, former varchar not null, parked varchar);
     create or replace view _readside as
     select make_timestamptz(committed_us) as as_of, end_lsn, state::json->'frontier' as kafka_offsets
       from readside.checkpoint;
@@ -45,11 +52,28 @@ _SCHEMA = """
 class AnalyticsStore:
     """``Store`` in DuckDB. Other threads read through ``cursor()`` and wait with ``wait_for()``."""
 
-    def __init__(self, path: Path, tables: Sequence[Table], declarations: Declarations, *, memory_limit: str) -> None:
-        """``path``: the file, made if missing; of ``tables`` those that ``declarations`` read are mirrored."""
+    def __init__(
+        self,
+        path: Path,
+        tables: Sequence[Table],
+        declarations: Declarations,
+        *,
+        memory_limit: str,
+        shapes: Shapes,
+        parks: Callable[[str], bool] = lambda _table: False,
+    ) -> None:
+        """``path``: the file, made if missing; of ``tables`` those that ``declarations`` read are mirrored.
+
+        ``shapes``: the tables'; ``parks``: whether a table that changed at the source is left as it stands.
+        """
         self._path = path
         self._tables = {t.qualified: t for t in tables if t.name in declarations.tables}
+        self._declarations = declarations
         self._models = declarations.read_models
+        self._shapes = shapes
+        self._parks = parks
+        self._plan = Plan()
+        self._stale: frozenset[str] = frozenset()  # read models that were parked and have fallen behind
         self._memory_limit = memory_limit
         self._moved = threading.Condition()
         self.checkpoint: Checkpoint = START
@@ -58,6 +82,16 @@ class AnalyticsStore:
     def tables(self) -> frozenset[str]:
         """See Store."""
         return frozenset(self._tables)
+
+    @property
+    def former(self) -> Mapping[str, Mapping[str, str]]:
+        """See Store."""
+        return {name: known.former for name, known in self._plan.remember.items()}
+
+    @property
+    def doubt(self) -> str | None:
+        """See Store."""
+        return "; ".join(f"{name}: {why}" for name, why in sorted(self._plan.doubts.items())) or None
 
     def open(self) -> Checkpoint:
         """See Store. Raises Fatal when another process holds the file."""
@@ -80,19 +114,22 @@ class AnalyticsStore:
         self._connection.execute("set lock_configuration = true")
         with self._transaction():
             self._connection.execute(_SCHEMA)
-            self._sql: dict[str, MirrorSql] = {name: mirror_sql(table) for name, table in self._tables.items()}
-            for sql in self._sql.values():
-                self._connection.execute(sql.create)
             self.checkpoint = self._read_checkpoint()
+            self._follow_source()
+            self._sql: dict[str, MirrorSql] = {name: mirror_sql(table) for name, table in self._tables.items()}
             made = self._prepare_models()
-            if self.checkpoint.phase == "streaming":
-                self._build(made)
+            self._park(made)
+            if self.checkpoint.phase == "streaming" and not self._plan.doubts:
+                self._build(made | self._stale)
         return self.checkpoint
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
         """See Store."""
         first = self.checkpoint.phase == "snapshot"
         with self._transaction():
+            doubtful = self._make_doubtful_anew()
+            if not first:
+                self._park(())
             for sql in () if first else self._sql.values():
                 self._run(sql.create_snapshot, sql.create_changed)
             for rows in changes:
@@ -102,6 +139,8 @@ class AnalyticsStore:
                 self._build({model.name for model in self._models})
             else:
                 self._apply_snapshot()
+                stale = {model.name for model in self._models if not model.tables.isdisjoint(doubtful)}
+                self._build(stale | self._stale)
             self._move(position)
         self._announce(position)
 
@@ -131,6 +170,59 @@ class AnalyticsStore:
         """Wait until the store has reached a position; False when it has not in time."""
         with self._moved:
             return self._moved.wait_for(lambda: self.checkpoint.end_lsn >= end_lsn, timeout_s)
+
+    def _follow_source(self) -> None:
+        tables = list(self._tables.values())
+        require_tables(self._declarations.tables, tables, remembered(self._connection))
+        self._plan = follow_source(self._connection, tables, self._shapes, self._parks)
+        for name, why in self._plan.parked.items():
+            logger.warning("table parked", extra={"action": "table_parked", "table": name, "reason": why})
+        self._tables = {
+            table.qualified: with_missing(table, self._plan.remember[table.qualified])
+            for table in tables
+            if table.qualified not in self._plan.parked
+        }
+
+    def _make_doubtful_anew(self) -> frozenset[str]:
+        doubtful = [self._tables[name] for name in self._plan.doubts]
+        for table in doubtful:
+            make_anew(self._connection, table)
+            remember(self._connection, table.qualified, self._plan.remember[table.qualified])
+        self._plan.doubts.clear()
+        return frozenset(table.name for table in doubtful)
+
+    def _park(self, made: Collection[str]) -> None:
+        """Leave read models as they stand that can no longer be kept up; one just ``made`` fails for all to see instead."""
+        tables = {name.partition(".")[2]: why for name, why in self._plan.parked.items()}
+        parked = parked_with(self._declarations, tables)
+        for model in self._declarations.read_models:
+            if model.name not in parked and model.name not in made and not self._plan.doubts:
+                parked |= self._why_broken(model)
+        before = {
+            n
+            for (n,) in self._connection.execute(
+                "select name from readside.declared where parked is not null"
+            ).fetchall()
+        }
+        self._stale = frozenset(before - parked.keys())
+        self._connection.execute("update readside.declared set parked = null")
+        for name, why in parked.items():
+            logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
+            self._connection.execute(
+                "update readside.declared set parked = $why where name = $name", {"name": name, "why": why}
+            )
+        self._models = without(self._declarations, parked).read_models
+
+    def _why_broken(self, model: ReadModel) -> dict[str, str]:
+        # Binding is enough to see a column that is not there any more; nothing is read.
+        try:
+            for table, keys in model.affected_by.items():
+                self._connection.execute(f"explain with changed as (from mirror.{quoted(table)}) {keys}")
+            names = ", ".join(f"null as {quoted(name)}" for name in model.key)
+            self._connection.execute(f"explain with affected as (select {names}) {model.query}")
+        except duckdb.BinderException as exc:
+            return {model.name: str(exc).partition(chr(10))[0]}
+        return {}
 
     def _apply_table(self, sql: MirrorSql, truncated: bool, rows: dict[bytes, Row | None]) -> None:
         if truncated:
@@ -198,6 +290,7 @@ class AnalyticsStore:
         for model in self._models:
             if model.name in names:
                 logger.info("building a read model", extra={"action": "model_build", "model": model.name})
+                self._connection.execute(f"delete from main.{quoted(model.name)}")
                 self._refresh(model, {table: f"mirror.{quoted(table)}" for table in model.affected_by})
 
     def _prepare_models(self) -> frozenset[str]:

@@ -33,12 +33,17 @@ def staged_name(table: Table) -> Identifier:
 
 def create_mirror(table: Table) -> Composed:
     """The table with the source's columns, types and primary key, and its plain indexes; no other constraint."""
-    columns = SQL(",\n").join(SQL("{} {}").format(Identifier(c.name), SQL(_type(c))) for c in table.columns)
+    columns = SQL(",\n").join(column_definition(c) for c in table.columns)
     create = SQL("create table if not exists {} ({}, primary key ({}))").format(
         mirror_name(table), columns, names_list(table.key)
     )
     indexes = [SQL("create index on {} ({})").format(mirror_name(table), names_list(index)) for index in table.indexes]
     return SQL("; ").join([create, *indexes])
+
+
+def column_definition(column: Column, *, name: bool = True) -> Composed:
+    """The column as CREATE TABLE has it; without its name, its type alone."""
+    return SQL("{} {}").format(Identifier(column.name) if name else SQL(""), SQL(_type(column)))
 
 
 def create_changed(table: Table) -> Composed:
@@ -107,7 +112,7 @@ def merged_rows(table: Table, template: SQL) -> Composed:
     keys = [c for c in table.columns if c.name in table.key]
     merged = [
         SQL("case when e.value->'row' ? {name} then {value} else {stored} end").format(
-            name=Literal(c.name), value=_value(c, alias=False), stored=Identifier("b", c.name)
+            name=Literal(c.name), value=_value(c, alias=False), stored=_stored(table, c)
         )
         for c in table.columns
     ]
@@ -124,6 +129,16 @@ def merged_rows(table: Table, template: SQL) -> Composed:
         record=_record(table.columns), keys=_record(keys), mirror=mirror_name(table), same=same(table.key, "b", "k")
     )
     return template.format(values=values, row=row, source=source)
+
+
+def _stored(table: Table, column: Column) -> Composable:
+    """The stored row's value; for a row that is not stored, what rows held when the column was added."""
+    stored = Identifier("b", column.name)
+    if column.missing is None:
+        return stored
+    return SQL("case when {} is null then {}::{} else {} end").format(
+        Identifier("b", table.key[0]), Literal(column.missing), SQL(_type(column)), stored
+    )
 
 
 def key_record(table: Table) -> Composed:

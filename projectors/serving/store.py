@@ -9,23 +9,28 @@ import importlib.resources
 import json
 import logging
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal, LiteralString, cast
 
 import psycopg
 from psycopg.rows import dict_row
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Identifier
 
 from cdc.assembler import Transaction
 from cdc.catalog import Table
 from cdc.change import Change
 from cdc.errors import Fatal, Fenced, Transient
+from cdc.shapes import Shapes
+from projectors.alteration import Plan, require_tables, with_missing
 from projectors.batch import Segment, TableChanges, net_changes
 from projectors.checkpoint import Checkpoint, lsn_text, lsn_value
+from projectors.parking import parked_with, without
 from projectors.read_model import Declarations
+from projectors.serving.following import follow_source, make_anew, remember, remembered
 from projectors.serving.mirror import changed_name, create_changed
-from projectors.serving.schema import prepare_declared, prepare_mirror
+from projectors.serving.parked import failing, note_parked
+from projectors.serving.schema import prepare_declared, require_unambiguous
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 
 logger = logging.getLogger(__name__)
@@ -43,15 +48,27 @@ _CHANGES_PER_SEGMENT = 20_000
 class ServingStore:
     """``Store`` in PostgreSQL."""
 
-    def __init__(self, dsn: str, tables: Sequence[Table], declarations: Declarations) -> None:
-        """``dsn`` as a role that owns the store's schemas; ``tables``: the captured ones, all of them are mirrored."""
+    def __init__(
+        self,
+        dsn: str,
+        tables: Sequence[Table],
+        declarations: Declarations,
+        *,
+        shapes: Shapes,
+        parks: Callable[[str], bool] = lambda _table: False,
+    ) -> None:
+        """``dsn`` as a role that owns the store's schemas; ``tables``: the captured ones, all of them are mirrored.
+
+        ``shapes``: the same tables'; ``parks``: whether a table that changed at the source is left as it stands.
+        """
         self._dsn = dsn
         self._tables = {table.qualified: table for table in tables}
         self._declarations = declarations
-        self._histories = {
-            table.qualified: [h for h in declarations.histories if h.of == table.name] for table in tables
-        }
-        self._with_history = frozenset(name for name, histories in self._histories.items() if histories)
+        self._shapes = shapes
+        self._parks = parks
+        self._plan = Plan()
+        self._parked: Mapping[str, str] = {}  # declared tables that read a parked one, and why
+        self._stale: frozenset[str] = frozenset()  # read models that were parked and have fallen behind
         self._pruned_at = 0.0
         self._batches = 0
         self._prepared = True  # whether statements are planned once, for few rows
@@ -60,6 +77,16 @@ class ServingStore:
     def tables(self) -> frozenset[str]:
         """See Store."""
         return frozenset(self._tables)
+
+    @property
+    def former(self) -> Mapping[str, Mapping[str, str]]:
+        """See Store."""
+        return {name: known.former for name, known in self._plan.remember.items()}
+
+    @property
+    def doubt(self) -> str | None:
+        """See Store."""
+        return "; ".join(f"{name}: {why}" for name, why in sorted(self._plan.doubts.items())) or None
 
     def open(self) -> Checkpoint:
         """See Store. Read models whose declaration is new or changed are built from the mirror before this returns."""
@@ -79,11 +106,12 @@ class ServingStore:
             self._epoch = self._take_over()
             checkpoint = self._read_checkpoint()
             with self._transaction(pipelined=False, many_rows=True):
-                prepare_mirror(self._connection, list(self._tables.values()))
+                parked = self._follow_source(first=checkpoint.phase == "snapshot")
                 made = prepare_declared(self._connection, self._declarations)
                 self._statements = Statements(self._connection, list(self._tables.values()), self._declarations)
-                if checkpoint.phase == "streaming":
-                    self._build(made, checkpoint)
+                self._park(parked, made)
+                if checkpoint.phase == "streaming" and not self._plan.doubts:
+                    self._build(made | self._stale, checkpoint)
             for table in self._tables.values():
                 self._connection.execute(create_changed(table))
             return checkpoint
@@ -98,12 +126,17 @@ class ServingStore:
                 declared = (*self._declarations.histories, *self._declarations.read_models)
                 self._build({one.name for one in declared}, position)
             else:
+                doubtful = self._make_doubtful_anew()
+                for table in doubtful:
+                    self._execute(SQL("drop table {}").format(changed_name(table)).as_bytes(self._connection))
+                    self._execute(create_changed(table).as_bytes(self._connection))
+                self._park(self._parked, ())
                 for difference in self._statements.difference.values():
                     self._execute(difference.create.as_bytes(self._connection))
                 for rows in changes:
                     self._load_rows(rows, "stage")
                 position = checkpoint()
-                self._apply_difference(position)
+                self._apply_difference(position, {table.name for table in doubtful})
             self._move(position)
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
@@ -125,6 +158,55 @@ class ServingStore:
         """See Store."""
         self._connection.close()
 
+    def _follow_source(self, *, first: bool) -> dict[str, str]:
+        """Bring the mirror in line; returns why declared tables are parked that read what is not captured any more."""
+        tables = list(self._tables.values())
+        require_unambiguous(tables)
+        require_tables(self._declarations.tables, tables, remembered(self._connection))
+        self._plan = follow_source(self._connection, tables, self._shapes, self._parks)
+        if first:
+            self._make_doubtful_anew()  # they hold nothing
+        self._tables = {
+            table.qualified: with_missing(table, self._plan.remember[table.qualified])
+            for table in tables
+            if table.qualified not in self._plan.parked
+        }
+        for name, why in self._plan.parked.items():
+            logger.warning("table parked", extra={"action": "table_parked", "table": name, "reason": why})
+        parked = parked_with(
+            self._declarations, {name.partition(".")[2]: why for name, why in self._plan.parked.items()}
+        )
+        self._declarations = without(self._declarations, parked)
+        return parked
+
+    def _make_doubtful_anew(self) -> list[Table]:
+        doubtful = [self._tables[name] for name in self._plan.doubts]
+        for table in doubtful:
+            make_anew(self._connection, table)
+            remember(self._connection, table.qualified, self._plan.remember[table.qualified])
+        self._plan.doubts.clear()
+        return doubtful
+
+    def _park(self, parked: Mapping[str, str], made: Collection[str]) -> None:
+        """Leave declared tables as they stand: ``parked``, and those that cannot be computed on the mirror any more.
+
+        One that was just ``made`` from a new declaration fails for all to see instead.
+        """
+        names = {declared.name for declared in (*self._declarations.histories, *self._declarations.read_models)}
+        broken = (
+            {}
+            if self._plan.doubts  # the mirror is not yet what they will read
+            else failing(self._connection, self._statements, self._declarations, names - frozenset(made))
+        )
+        self._stale = note_parked(self._connection, {**parked, **broken})
+        for name, why in {**parked, **broken}.items():
+            logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
+        self._declarations = without(self._declarations, broken)
+        histories = self._declarations.histories
+        self._histories = {t.qualified: [h for h in histories if h.of == t.name] for t in self._tables.values()}
+        self._with_history = frozenset(name for name, histories in self._histories.items() if histories)
+        self._parked = parked
+
     def _apply_segment(self, segment: Segment) -> None:
         for name, changes in segment.items():
             statements = self._statements.mirror[name]
@@ -140,7 +222,7 @@ class ServingStore:
             if gone := [key for key, row in changes.rows.items() if row is None]:
                 self._run(("delete", name), statements.delete, gone)
 
-    def _apply_difference(self, position: Checkpoint) -> None:
+    def _apply_difference(self, position: Checkpoint, doubtful: Collection[str]) -> None:
         at = _position(position)
         for name, table in self._tables.items():
             difference, mirror = self._statements.difference[name], self._statements.mirror[name]
@@ -154,6 +236,8 @@ class ServingStore:
             logger.info("snapshot compared", extra={"action": "snapshot_compared", "table": table.qualified})
         changed = [table for table in self._tables.values() if self._has_changes(table)]
         self._refresh(changed)
+        models = self._declarations.read_models
+        self._build({m.name for m in models if m.name in self._stale or m.tables & set(doubtful)}, position)
         self._forget(changed)
 
     def _has_changes(self, table: Table) -> bool:
@@ -295,6 +379,9 @@ class ServingStore:
         for model in self._declarations.read_models:
             if model.name in names:
                 logger.info("building a read model", extra={"action": "model_build", "model": model.name})
+                self._execute(
+                    SQL("delete from {}").format(Identifier("read_models", model.name)).as_bytes(self._connection)
+                )
                 self._execute(self._statements.build(model))
 
 
