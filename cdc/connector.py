@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _STATUS_INTERVAL_S = 1.0
 _CATALOGUE_INTERVAL_S = 5.0
+_FAILURES_IN_ONE_PLACE = 5
 
 
 def supervise(settings: Settings, stop: threading.Event) -> None:
@@ -65,6 +66,8 @@ class _Supervision:
         self._connect = connect
         self._source = source
         self._snapshots = Snapshots(settings, tables, connect, source)
+        self._failure = ("", "")  # what the last one said, and where the slot stood
+        self._failed_there = 0  # times in succession
 
     def close(self) -> None:
         self._snapshots.close()
@@ -95,6 +98,7 @@ class _Supervision:
                     "connector failed, restarting it",
                     extra={"action": "connector_failed"} | {"reason": status.trace},
                 )
+                self._count_failure(status.trace)
             self._restart(known=status is not None)
         elif self._snapshots.current is None and status.task == "RUNNING":
             self._snapshots.note_when_whole(self._config("initial"))
@@ -107,6 +111,7 @@ class _Supervision:
         self._require_source(snapshot)
         try:
             self._require_slot()
+            self._require_progress()
         except SourceChanged as exc:
             if self._settings.history_lost != "snapshot":
                 raise
@@ -138,6 +143,24 @@ class _Supervision:
             raise SourceChanged(
                 f"replication slot {self._settings.slot} is {'gone' if row is None else 'lost'}: changes since then cannot "
                 "be had from it; take a new snapshot: `python -m cdc snapshot`, or READSIDE_HISTORY_LOST=snapshot for always"
+            )
+
+    def _count_failure(self, trace: str) -> None:
+        row = self._source.execute(
+            "select confirmed_flush_lsn::text from pg_replication_slots where slot_name = %(slot)s",
+            {"slot": self._settings.slot},
+        ).fetchone()
+        failure = (trace, row[0] if row else "")
+        self._failed_there = self._failed_there + 1 if failure == self._failure else 1
+        self._failure = failure
+
+    def _require_progress(self) -> None:
+        # Debezium decodes what was written under a column's former type by the present one, and fails at it for ever.
+        if self._failed_there >= _FAILURES_IN_ONE_PLACE:
+            raise SourceChanged(
+                f"the connector failed {self._failed_there} times at {self._failure[1]}: {self._failure[0]}; if a column's "
+                "type was changed before its rows were read, only a new snapshot leads past them: "
+                "`python -m cdc snapshot`, or READSIDE_HISTORY_LOST=snapshot for always"
             )
 
     def _require_same_tables(self) -> None:

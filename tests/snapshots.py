@@ -40,14 +40,20 @@ class ScriptedSnapshots:
 
     def write(self) -> None:
         """Debezium's rows of everything there is."""
-        lsn = self._source.log.next_lsn()
+        self._write("true", self._source.log.next_lsn())
         self._source.log.transactions.clear()  # a new slot knows none of them
+
+    def write_incremental(self) -> None:
+        """The rows of an incremental snapshot that somebody asked Debezium for: no position, and the stream goes on."""
+        self._write("incremental", None)
+
+    def _write(self, kind: str, lsn: int | None) -> None:
         for table in self._source.log.tables:
             query = f'select to_jsonb(t) from "{table.schema}"."{table.name}" t'
             for (row,) in self._source.connection.execute(query).fetchall():  # pyright: ignore[reportArgumentType]
                 image = self._source.image(table, row)
                 key = json.dumps({name: image[name] for name in table.key}).encode()
-                value = {"op": "r", "before": None, "after": image, "source": _block(table, lsn), "transaction": None}
+                value = {"op": "r", "before": None, "after": image, "source": _block(table, kind, lsn)}
                 self._source.log.append(topic_of(PREFIX, table), key, json.dumps(value).encode(), [])
 
     def note(self) -> None:
@@ -61,8 +67,8 @@ class ScriptedSnapshots:
         return packed({partition: len(records) for partition, records in self._source.log.partitions.items()})
 
 
-def _block(table: Any, lsn: int) -> dict[str, Any]:
-    return {"schema": table.schema, "table": table.name, "lsn": lsn, "ts_us": lsn * 1000, "snapshot": "true"}
+def _block(table: Any, kind: str, lsn: int | None) -> dict[str, Any]:
+    return {"schema": table.schema, "table": table.name, "lsn": lsn, "ts_us": (lsn or 0) * 1000, "snapshot": kind}
 
 
 def _snapshot(generation: int, since: Offsets, begin: Offsets, end: Offsets) -> Snapshot:

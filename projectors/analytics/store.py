@@ -20,12 +20,10 @@ from cdc.catalog import Table
 from cdc.change import Change
 from cdc.errors import Fatal
 from cdc.shapes import Shapes
-from projectors.alteration import Plan, require_tables, with_missing
-from projectors.analytics.following import follow_source, make_anew, remember, remembered
+from projectors.analytics.kept import Kept
 from projectors.analytics.mirror import MirrorSql, literal, mirror_sql, quoted
 from projectors.batch import Row, net_changes
 from projectors.checkpoint import START, Checkpoint, lsn_text, lsn_value
-from projectors.parking import parked_with, without
 from projectors.read_model import Declarations, ReadModel
 
 logger = logging.getLogger(__name__)
@@ -67,13 +65,7 @@ class AnalyticsStore:
         ``shapes``: the tables'; ``parks``: whether a table that changed at the source is left as it stands.
         """
         self._path = path
-        self._tables = {t.qualified: t for t in tables if t.name in declarations.tables}
-        self._declarations = declarations
-        self._models = declarations.read_models
-        self._shapes = shapes
-        self._parks = parks
-        self._plan = Plan()
-        self._stale: frozenset[str] = frozenset()  # read models that were parked and have fallen behind
+        self._kept = Kept(tables, declarations, shapes, parks)
         self._memory_limit = memory_limit
         self._moved = threading.Condition()
         self.checkpoint: Checkpoint = START
@@ -81,17 +73,17 @@ class AnalyticsStore:
     @property
     def tables(self) -> frozenset[str]:
         """See Store."""
-        return frozenset(self._tables)
+        return frozenset(self._kept.tables)
 
     @property
     def former(self) -> Mapping[str, Mapping[str, str]]:
         """See Store."""
-        return {name: known.former for name, known in self._plan.remember.items()}
+        return {name: known.former for name, known in self._kept.plan.remember.items()}
 
     @property
     def doubt(self) -> str | None:
         """See Store."""
-        return "; ".join(f"{name}: {why}" for name, why in sorted(self._plan.doubts.items())) or None
+        return "; ".join(f"{name}: {why}" for name, why in sorted(self._kept.plan.doubts.items())) or None
 
     def open(self) -> Checkpoint:
         """See Store. Raises Fatal when another process holds the file."""
@@ -115,32 +107,32 @@ class AnalyticsStore:
         with self._transaction():
             self._connection.execute(_SCHEMA)
             self.checkpoint = self._read_checkpoint()
-            self._follow_source()
-            self._sql: dict[str, MirrorSql] = {name: mirror_sql(table) for name, table in self._tables.items()}
+            self._kept.follow(self._connection)
+            self._sql: dict[str, MirrorSql] = {name: mirror_sql(table) for name, table in self._kept.tables.items()}
             made = self._prepare_models()
-            self._park(made)
-            if self.checkpoint.phase == "streaming" and not self._plan.doubts:
-                self._build(made | self._stale)
+            self._kept.park(self._connection, made)
+            if self.checkpoint.phase == "streaming" and self.doubt is None:
+                self._build(made | self._kept.stale)
         return self.checkpoint
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
         """See Store."""
         first = self.checkpoint.phase == "snapshot"
         with self._transaction():
-            doubtful = self._make_doubtful_anew()
+            doubtful = self._kept.make_doubtful_anew(self._connection)
             if not first:
-                self._park(())
+                self._kept.park(self._connection)
             for sql in () if first else self._sql.values():
                 self._run(sql.create_snapshot, sql.create_changed)
             for rows in changes:
                 self._load_rows(rows, first=first)
             position = checkpoint()
             if first:
-                self._build({model.name for model in self._models})
+                self._build({model.name for model in self._kept.models})
             else:
                 self._apply_snapshot()
-                stale = {model.name for model in self._models if not model.tables.isdisjoint(doubtful)}
-                self._build(stale | self._stale)
+                stale = {model.name for model in self._kept.models if not model.tables.isdisjoint(doubtful)}
+                self._build(stale | self._kept.stale)
             self._move(position)
         self._announce(position)
 
@@ -171,59 +163,6 @@ class AnalyticsStore:
         with self._moved:
             return self._moved.wait_for(lambda: self.checkpoint.end_lsn >= end_lsn, timeout_s)
 
-    def _follow_source(self) -> None:
-        tables = list(self._tables.values())
-        require_tables(self._declarations.tables, tables, remembered(self._connection))
-        self._plan = follow_source(self._connection, tables, self._shapes, self._parks)
-        for name, why in self._plan.parked.items():
-            logger.warning("table parked", extra={"action": "table_parked", "table": name, "reason": why})
-        self._tables = {
-            table.qualified: with_missing(table, self._plan.remember[table.qualified])
-            for table in tables
-            if table.qualified not in self._plan.parked
-        }
-
-    def _make_doubtful_anew(self) -> frozenset[str]:
-        doubtful = [self._tables[name] for name in self._plan.doubts]
-        for table in doubtful:
-            make_anew(self._connection, table)
-            remember(self._connection, table.qualified, self._plan.remember[table.qualified])
-        self._plan.doubts.clear()
-        return frozenset(table.name for table in doubtful)
-
-    def _park(self, made: Collection[str]) -> None:
-        """Leave read models as they stand that can no longer be kept up; one just ``made`` fails for all to see instead."""
-        tables = {name.partition(".")[2]: why for name, why in self._plan.parked.items()}
-        parked = parked_with(self._declarations, tables)
-        for model in self._declarations.read_models:
-            if model.name not in parked and model.name not in made and not self._plan.doubts:
-                parked |= self._why_broken(model)
-        before = {
-            n
-            for (n,) in self._connection.execute(
-                "select name from readside.declared where parked is not null"
-            ).fetchall()
-        }
-        self._stale = frozenset(before - parked.keys())
-        self._connection.execute("update readside.declared set parked = null")
-        for name, why in parked.items():
-            logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
-            self._connection.execute(
-                "update readside.declared set parked = $why where name = $name", {"name": name, "why": why}
-            )
-        self._models = without(self._declarations, parked).read_models
-
-    def _why_broken(self, model: ReadModel) -> dict[str, str]:
-        # Binding is enough to see a column that is not there any more; nothing is read.
-        try:
-            for table, keys in model.affected_by.items():
-                self._connection.execute(f"explain with changed as (from mirror.{quoted(table)}) {keys}")
-            names = ", ".join(f"null as {quoted(name)}" for name in model.key)
-            self._connection.execute(f"explain with affected as (select {names}) {model.query}")
-        except duckdb.BinderException as exc:
-            return {model.name: str(exc).partition(chr(10))[0]}
-        return {}
-
     def _apply_table(self, sql: MirrorSql, truncated: bool, rows: dict[bytes, Row | None]) -> None:
         if truncated:
             self._run(sql.remember_all, sql.clear)
@@ -245,7 +184,7 @@ class AnalyticsStore:
         return self._connection.execute(f"select 1 from {changed} limit 1").fetchone() is not None
 
     def _refresh_models(self, touched: Collection[str]) -> None:
-        for model in self._models:
+        for model in self._kept.models:
             names = [name for name in map(self._name, touched) if name in model.affected_by]
             if names:
                 self._refresh(model, {name: f"temp.{quoted('changed_' + name)}" for name in names})
@@ -287,7 +226,7 @@ class AnalyticsStore:
         )
 
     def _build(self, names: Collection[str]) -> None:
-        for model in self._models:
+        for model in self._kept.models:
             if model.name in names:
                 logger.info("building a read model", extra={"action": "model_build", "model": model.name})
                 self._connection.execute(f"delete from main.{quoted(model.name)}")
@@ -295,7 +234,7 @@ class AnalyticsStore:
 
     def _prepare_models(self) -> frozenset[str]:
         built = dict(self._connection.execute("select name, fingerprint from readside.declared").fetchall())
-        made = [model for model in self._models if built.get(model.name) != model.fingerprint]
+        made = [model for model in self._kept.models if built.get(model.name) != model.fingerprint]
         for model in made:
             name = quoted(model.name)
             self._connection.execute(f"drop table if exists main.{name}")
@@ -315,7 +254,7 @@ class AnalyticsStore:
                     {"name": model.name},
                 ).fetchall()
             ]
-            for model in self._models
+            for model in self._kept.models
         }
         return frozenset(model.name for model in made)
 
@@ -362,7 +301,7 @@ class AnalyticsStore:
             self._connection.execute(statement)
 
     def _name(self, qualified: str) -> str:
-        return self._tables[qualified].name
+        return self._kept.tables[qualified].name
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

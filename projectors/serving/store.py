@@ -22,15 +22,12 @@ from cdc.catalog import Table
 from cdc.change import Change
 from cdc.errors import Fatal, Fenced, Transient
 from cdc.shapes import Shapes
-from projectors.alteration import Plan, require_tables, with_missing
 from projectors.batch import Segment, TableChanges, net_changes
 from projectors.checkpoint import Checkpoint, lsn_text, lsn_value
-from projectors.parking import parked_with, without
 from projectors.read_model import Declarations
-from projectors.serving.following import follow_source, make_anew, remember, remembered
+from projectors.serving.kept import Kept
 from projectors.serving.mirror import changed_name, create_changed
-from projectors.serving.parked import failing, note_parked
-from projectors.serving.schema import prepare_declared, require_unambiguous
+from projectors.serving.schema import prepare_declared
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 
 logger = logging.getLogger(__name__)
@@ -62,13 +59,7 @@ class ServingStore:
         ``shapes``: the same tables'; ``parks``: whether a table that changed at the source is left as it stands.
         """
         self._dsn = dsn
-        self._tables = {table.qualified: table for table in tables}
-        self._declarations = declarations
-        self._shapes = shapes
-        self._parks = parks
-        self._plan = Plan()
-        self._parked: Mapping[str, str] = {}  # declared tables that read a parked one, and why
-        self._stale: frozenset[str] = frozenset()  # read models that were parked and have fallen behind
+        self._kept = Kept(tables, declarations, shapes, parks)
         self._pruned_at = 0.0
         self._batches = 0
         self._prepared = True  # whether statements are planned once, for few rows
@@ -76,17 +67,17 @@ class ServingStore:
     @property
     def tables(self) -> frozenset[str]:
         """See Store."""
-        return frozenset(self._tables)
+        return frozenset(self._kept.tables)
 
     @property
     def former(self) -> Mapping[str, Mapping[str, str]]:
         """See Store."""
-        return {name: known.former for name, known in self._plan.remember.items()}
+        return {name: known.former for name, known in self._kept.plan.remember.items()}
 
     @property
     def doubt(self) -> str | None:
         """See Store."""
-        return "; ".join(f"{name}: {why}" for name, why in sorted(self._plan.doubts.items())) or None
+        return "; ".join(f"{name}: {why}" for name, why in sorted(self._kept.plan.doubts.items())) or None
 
     def open(self) -> Checkpoint:
         """See Store. Read models whose declaration is new or changed are built from the mirror before this returns."""
@@ -106,13 +97,14 @@ class ServingStore:
             self._epoch = self._take_over()
             checkpoint = self._read_checkpoint()
             with self._transaction(pipelined=False, many_rows=True):
-                parked = self._follow_source(first=checkpoint.phase == "snapshot")
-                made = prepare_declared(self._connection, self._declarations)
-                self._statements = Statements(self._connection, list(self._tables.values()), self._declarations)
-                self._park(parked, made)
-                if checkpoint.phase == "streaming" and not self._plan.doubts:
-                    self._build(made | self._stale, checkpoint)
-            for table in self._tables.values():
+                self._kept.follow(self._connection, first=checkpoint.phase == "snapshot")
+                made = prepare_declared(self._connection, self._kept.declarations)
+                tables = list(self._kept.tables.values())
+                self._statements = Statements(self._connection, tables, self._kept.declarations)
+                self._kept.park(self._connection, self._statements, made)
+                if checkpoint.phase == "streaming" and self.doubt is None:
+                    self._build(made | self._kept.stale, checkpoint)
+            for table in self._kept.tables.values():
                 self._connection.execute(create_changed(table))
             return checkpoint
 
@@ -123,14 +115,14 @@ class ServingStore:
                 for rows in changes:
                     self._load_rows(rows, "load")
                 position = checkpoint()
-                declared = (*self._declarations.histories, *self._declarations.read_models)
+                declared = (*self._kept.declarations.histories, *self._kept.declarations.read_models)
                 self._build({one.name for one in declared}, position)
             else:
-                doubtful = self._make_doubtful_anew()
+                doubtful = self._kept.make_doubtful_anew(self._connection)
                 for table in doubtful:
                     self._execute(SQL("drop table {}").format(changed_name(table)).as_bytes(self._connection))
                     self._execute(create_changed(table).as_bytes(self._connection))
-                self._park(self._parked, ())
+                self._kept.park(self._connection, self._statements)
                 for difference in self._statements.difference.values():
                     self._execute(difference.create.as_bytes(self._connection))
                 for rows in changes:
@@ -145,10 +137,10 @@ class ServingStore:
         touched: set[str] = set()
         # Pipelined statements would pile up on this side, so a large transaction is sent one segment after the other.
         with self._transaction(pipelined=not many_rows, many_rows=many_rows):
-            for segment in net_changes(transactions, self._with_history, _CHANGES_PER_SEGMENT):
+            for segment in net_changes(transactions, self._kept.with_history, _CHANGES_PER_SEGMENT):
                 self._apply_segment(segment)
                 touched.update(segment)
-            changed = [self._tables[name] for name in sorted(touched)]
+            changed = [self._kept.tables[name] for name in sorted(touched)]
             self._refresh(changed)
             self._forget(changed)
             self._remember(transactions)
@@ -157,55 +149,6 @@ class ServingStore:
     def close(self) -> None:
         """See Store."""
         self._connection.close()
-
-    def _follow_source(self, *, first: bool) -> dict[str, str]:
-        """Bring the mirror in line; returns why declared tables are parked that read what is not captured any more."""
-        tables = list(self._tables.values())
-        require_unambiguous(tables)
-        require_tables(self._declarations.tables, tables, remembered(self._connection))
-        self._plan = follow_source(self._connection, tables, self._shapes, self._parks)
-        if first:
-            self._make_doubtful_anew()  # they hold nothing
-        self._tables = {
-            table.qualified: with_missing(table, self._plan.remember[table.qualified])
-            for table in tables
-            if table.qualified not in self._plan.parked
-        }
-        for name, why in self._plan.parked.items():
-            logger.warning("table parked", extra={"action": "table_parked", "table": name, "reason": why})
-        parked = parked_with(
-            self._declarations, {name.partition(".")[2]: why for name, why in self._plan.parked.items()}
-        )
-        self._declarations = without(self._declarations, parked)
-        return parked
-
-    def _make_doubtful_anew(self) -> list[Table]:
-        doubtful = [self._tables[name] for name in self._plan.doubts]
-        for table in doubtful:
-            make_anew(self._connection, table)
-            remember(self._connection, table.qualified, self._plan.remember[table.qualified])
-        self._plan.doubts.clear()
-        return doubtful
-
-    def _park(self, parked: Mapping[str, str], made: Collection[str]) -> None:
-        """Leave declared tables as they stand: ``parked``, and those that cannot be computed on the mirror any more.
-
-        One that was just ``made`` from a new declaration fails for all to see instead.
-        """
-        names = {declared.name for declared in (*self._declarations.histories, *self._declarations.read_models)}
-        broken = (
-            {}
-            if self._plan.doubts  # the mirror is not yet what they will read
-            else failing(self._connection, self._statements, self._declarations, names - frozenset(made))
-        )
-        self._stale = note_parked(self._connection, {**parked, **broken})
-        for name, why in {**parked, **broken}.items():
-            logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
-        self._declarations = without(self._declarations, broken)
-        histories = self._declarations.histories
-        self._histories = {t.qualified: [h for h in histories if h.of == t.name] for t in self._tables.values()}
-        self._with_history = frozenset(name for name, histories in self._histories.items() if histories)
-        self._parked = parked
 
     def _apply_segment(self, segment: Segment) -> None:
         for name, changes in segment.items():
@@ -224,20 +167,20 @@ class ServingStore:
 
     def _apply_difference(self, position: Checkpoint, doubtful: Collection[str]) -> None:
         at = _position(position)
-        for name, table in self._tables.items():
+        for name, table in self._kept.tables.items():
             difference, mirror = self._statements.difference[name], self._statements.mirror[name]
             self._run(("analyze staged", name), difference.analyze)
-            for history in self._histories[name]:
+            for history in self._kept.histories[name]:
                 self._execute(self._statements.history_of_difference(history), at)
             self._run(("delete gone", name), difference.delete_gone)
             self._run(("forget equal", name), difference.forget_equal)
             self._run(("adopt", name), mirror.adopt)
             self._run(("analyze changed", name), difference.analyze_changed)
             logger.info("snapshot compared", extra={"action": "snapshot_compared", "table": table.qualified})
-        changed = [table for table in self._tables.values() if self._has_changes(table)]
+        changed = [table for table in self._kept.tables.values() if self._has_changes(table)]
         self._refresh(changed)
-        models = self._declarations.read_models
-        self._build({m.name for m in models if m.name in self._stale or m.tables & set(doubtful)}, position)
+        models = self._kept.declarations.read_models
+        self._build({m.name for m in models if m.name in self._kept.stale or m.tables & set(doubtful)}, position)
         self._forget(changed)
 
     def _has_changes(self, table: Table) -> bool:
@@ -246,7 +189,7 @@ class ServingStore:
 
     def _refresh(self, changed: Collection[Table]) -> None:
         names = {table.name for table in changed}
-        for model in self._declarations.read_models:
+        for model in self._kept.declarations.read_models:
             if not names.isdisjoint(model.affected_by):
                 self._execute(self._statements.refresh(model, changed))
 
@@ -257,7 +200,7 @@ class ServingStore:
         for table in changed:
             self._run(("forget", table.qualified), self._statements.mirror[table.qualified].forget)
         if self._batches % _BATCHES_PER_TRUNCATE == 0:
-            for table in self._tables.values():
+            for table in self._kept.tables.values():
                 self._execute(SQL("truncate {}").format(changed_name(table)).as_bytes(self._connection))
 
     def _append_histories(self, name: str, changes: TableChanges) -> None:
@@ -275,7 +218,7 @@ class ServingStore:
             )
             for version in changes.versions
         ]
-        for history in self._histories[name]:
+        for history in self._kept.histories[name]:
             self._execute(self._statements.history(history), {"rows": _array(versions)})
 
     def _load_rows(self, rows: Sequence[Change], into: Literal["load", "stage"]) -> None:
@@ -373,10 +316,10 @@ class ServingStore:
 
     def _build(self, names: Collection[str], checkpoint: Checkpoint) -> None:
         at = _position(checkpoint)
-        for history in self._declarations.histories:
+        for history in self._kept.declarations.histories:
             if history.name in names:
                 self._execute(self._statements.history_of_snapshot(history), at)
-        for model in self._declarations.read_models:
+        for model in self._kept.declarations.read_models:
             if model.name in names:
                 logger.info("building a read model", extra={"action": "model_build", "model": model.name})
                 self._execute(

@@ -92,6 +92,15 @@ def test_rows_of_a_failed_attempt_are_passed_over(pipeline, mirrored):
     assert mirrored(USERS) == source(pipeline, USERS)
 
 
+def test_rows_of_an_incremental_snapshot_change_nothing(pipeline, mirrored):
+    given_a_shop(pipeline)
+    pipeline.snapshots.write_incremental()
+    pipeline.commit("update users set last_name = 'Newer' where id = 4", "delete from users where id = 6")
+    pipeline.snapshots.write_incremental()
+    pipeline.project().close()
+    assert mirrored(USERS) == source(pipeline, USERS)
+
+
 def test_running_projector_stops_at_the_barrier_and_begins_anew(pipeline, mirrored):
     given_a_shop(pipeline)
     loaded = pipeline.snapshots.control
