@@ -112,7 +112,7 @@ def decode_change(value: bytes, key: bytes | None, headers: Headers) -> Change |
         raise Poison(f"not a Debezium change envelope: {type(exc).__name__}") from exc
     source, op = envelope.source, envelope.op
     if op == "m" or (op == "r" and source.snapshot == "incremental"):
-        return None  # a row of an incremental snapshot says what was streamed already (docs/decisions/0008)
+        return None  # a row of an incremental snapshot says what was streamed already (docs/decisions/0009)
     if op not in ("r", "c", "u", "d", "t"):
         raise Poison(f"unknown operation {op!r} on {source.schema}.{source.table}")
     if op != "r" and (envelope.transaction is None or source.txId is None):

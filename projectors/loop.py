@@ -18,6 +18,7 @@ from cdc.reader import LogReader, Record
 from config.settings import Settings
 from projectors.checkpoint import Checkpoint, Store
 from projectors.images import Images
+from projectors.snapshots import Snapshots
 from projectors.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -49,8 +50,12 @@ class Projector:
         self._store = store
         self._reader = reader
         self._interval_s = interval_s
-        self._control = control or (lambda: read_control(settings.kafka, settings.topic_prefix))
-        self._request = request or partial(request_snapshot, settings.kafka, settings.topic_prefix)
+        self._snapshots = Snapshots(
+            store,
+            control or partial(read_control, settings.kafka, settings.topic_prefix),
+            request or partial(request_snapshot, settings.kafka, settings.topic_prefix),
+            watch,
+        )
         self._watch = watch
         self._captured = tables
         self._transaction_topic = transaction_topic(settings.topic_prefix)
@@ -66,51 +71,18 @@ class Projector:
         self._images = Images(self._tables, self._store.former, self._watch.look if self._watch else lambda: True)
         if checkpoint.phase == "streaming":
             self._generation = checkpoint.state.get("generation", 1)
-        while (snapshot := self._next_snapshot(checkpoint, stop)) is not None:
+        while snapshot := self._snapshots.choose(
+            self._generation, streaming=checkpoint.phase == "streaming", stop=stop
+        ):
             if checkpoint.phase == "streaming" and self._store.doubt is None:
                 checkpoint = self._finish(checkpoint, unpacked(snapshot.since))
             checkpoint = self._load(snapshot, checkpoint)
         if checkpoint.phase == "streaming" and not stop.is_set():
             self._stream(checkpoint, stop)
-        if self._superseded and self._await(stop, lambda: self._control().after(self._generation)):
+        if self._superseded and self._snapshots.await_next(self._generation, stop):
             raise Transient(
                 "a newer snapshot lies in Kafka; beginning anew, to load it with the source's present columns"
             )
-
-    def _next_snapshot(self, checkpoint: Checkpoint, stop: threading.Event) -> Snapshot | None:
-        """The snapshot to be loaded before the stream goes on, waited for; None when there is none, or at ``stop``."""
-        if checkpoint.phase == "streaming" and self._store.doubt is None:
-            following = self._control().after(self._generation)
-            if following is None or self._fits(following):
-                return following
-        return self._await(stop, self._fitting_snapshot)
-
-    def _fitting_snapshot(self) -> Snapshot | None:
-        """The newest snapshot, if it is newer than the store and taken of tables as they are now; else one is asked for."""
-        control = self._control()
-        latest = control.latest
-        if latest is None:
-            return None
-        if latest.generation > self._generation:
-            if self._fits(latest):
-                return latest
-            if self._watch is not None and not self._watch.is_latest():
-                raise Transient("the source's tables changed; beginning anew with its catalogue")
-        if control.begun is None and control.requested is None:
-            why = self._store.doubt or "the source's tables changed since the latest"
-            logger.warning("a new snapshot is needed", extra={"action": "snapshot_requested", "reason": why})
-            self._request(why)
-        return None
-
-    def _fits(self, snapshot: Snapshot) -> bool:
-        return self._watch is None or snapshot.shape in ("", self._watch.fingerprint)
-
-    def _await(self, stop: threading.Event, find: Callable[[], Snapshot | None]) -> Snapshot | None:
-        while not stop.is_set():
-            if (snapshot := find()) is not None:
-                return snapshot
-            stop.wait(0.2)
-        return None
 
     def _finish(self, checkpoint: Checkpoint, ends: Mapping[Partition, int]) -> Checkpoint:
         """Apply what is whole of the stream up to ``ends``, where a newer snapshot follows: histories want to know it."""
@@ -263,8 +235,7 @@ class Projector:
             self._assembler.passed(partition, offset)
             return change
         elif not self._assembler.has_passed(partition, offset):
-            control = self._control()
-            if control.begun is None and control.after(self._generation) is None:
+            if not self._snapshots.on_its_way(self._generation):
                 raise Fatal(
                     f"{partition[0]}[{partition[1]}]@{offset} is a row of a snapshot that readside did not take; "
                     "take one with `python -m cdc snapshot` to bring this store in line"

@@ -11,7 +11,7 @@ from cdc.catalog import Table
 from cdc.shapes import Shapes
 from projectors.alteration import Plan, require_tables, with_missing
 from projectors.analytics.following import follow_source, make_anew, remember, remembered
-from projectors.analytics.mirror import quoted
+from projectors.analytics.mirror import literal, quoted
 from projectors.parking import parked_with, without
 from projectors.read_model import Declarations, ReadModel
 
@@ -29,6 +29,7 @@ class Kept:
         """See AnalyticsStore."""
         self.tables = {t.qualified: t for t in tables if t.name in declarations.tables}  #: by schema.table
         self.models = declarations.read_models
+        self.columns: dict[str, list[str]] = {}  #: by read model
         self.plan = Plan()
         self.stale: frozenset[str] = frozenset()  #: read models that were parked and have fallen behind
         self._declarations = declarations
@@ -56,6 +57,33 @@ class Kept:
             remember(connection, table.qualified, self.plan.remember[table.qualified])
         self.plan.doubts.clear()
         return frozenset(table.name for table in doubtful)
+
+    def prepare_models(self, connection: Connection) -> frozenset[str]:
+        """Make the read models that are missing or were built from another declaration; returns their names: now empty."""
+        built = dict(connection.execute("select name, fingerprint from readside.declared").fetchall())
+        made = [model for model in self.models if built.get(model.name) != model.fingerprint]
+        for model in made:
+            name = quoted(model.name)
+            connection.execute(f"drop table if exists main.{name}")
+            connection.execute(f"create table main.{name} ({model.columns})")
+            connection.execute(f"comment on table main.{name} is {literal(model.comment)}")
+            connection.execute("delete from readside.declared where name = $name", {"name": model.name})
+            connection.execute(
+                "insert into readside.declared (name, fingerprint) values ($name, $fingerprint)",
+                {"name": model.name, "fingerprint": model.fingerprint},
+            )
+        self.columns = {
+            model.name: [
+                row[0]
+                for row in connection.execute(
+                    "select column_name from duckdb_columns() where schema_name = 'main' and table_name = $name "
+                    "order by column_index",
+                    {"name": model.name},
+                ).fetchall()
+            ]
+            for model in self.models
+        }
+        return frozenset(model.name for model in made)
 
     def park(self, connection: Connection, made: Collection[str] = ()) -> None:
         """Leave read models as they stand that read what is parked, or that cannot be computed on the mirror any more.

@@ -21,7 +21,7 @@ from cdc.change import Change
 from cdc.errors import Fatal
 from cdc.shapes import Shapes
 from projectors.analytics.kept import Kept
-from projectors.analytics.mirror import MirrorSql, literal, mirror_sql, quoted
+from projectors.analytics.mirror import MirrorSql, mirror_sql, quoted
 from projectors.batch import Row, net_changes
 from projectors.checkpoint import START, Checkpoint, lsn_text, lsn_value
 from projectors.read_model import Declarations, ReadModel
@@ -109,7 +109,7 @@ class AnalyticsStore:
             self.checkpoint = self._read_checkpoint()
             self._kept.follow(self._connection)
             self._sql: dict[str, MirrorSql] = {name: mirror_sql(table) for name, table in self._kept.tables.items()}
-            made = self._prepare_models()
+            made = self._kept.prepare_models(self._connection)
             self._kept.park(self._connection, made)
             if self.checkpoint.phase == "streaming" and self.doubt is None:
                 self._build(made | self._kept.stale)
@@ -215,7 +215,7 @@ class AnalyticsStore:
             for relation, keys in ((sources[t], keys) for t, keys in model.affected_by.items() if t in sources)
         )
         names = ", ".join(quoted(name) for name in model.key)
-        columns = ", ".join(quoted(name) for name in self._columns[model.name])
+        columns = ", ".join(quoted(name) for name in self._kept.columns[model.name])
         same = " and ".join(f"t.{quoted(name)} = a.{quoted(name)}" for name in model.key)
         target = f"main.{quoted(model.name)}"
         self._run(
@@ -231,32 +231,6 @@ class AnalyticsStore:
                 logger.info("building a read model", extra={"action": "model_build", "model": model.name})
                 self._connection.execute(f"delete from main.{quoted(model.name)}")
                 self._refresh(model, {table: f"mirror.{quoted(table)}" for table in model.affected_by})
-
-    def _prepare_models(self) -> frozenset[str]:
-        built = dict(self._connection.execute("select name, fingerprint from readside.declared").fetchall())
-        made = [model for model in self._kept.models if built.get(model.name) != model.fingerprint]
-        for model in made:
-            name = quoted(model.name)
-            self._connection.execute(f"drop table if exists main.{name}")
-            self._connection.execute(f"create table main.{name} ({model.columns})")
-            self._connection.execute(f"comment on table main.{name} is {literal(model.comment)}")
-            self._connection.execute("delete from readside.declared where name = $name", {"name": model.name})
-            self._connection.execute(
-                "insert into readside.declared (name, fingerprint) values ($name, $fingerprint)",
-                {"name": model.name, "fingerprint": model.fingerprint},
-            )
-        self._columns: dict[str, list[str]] = {
-            model.name: [
-                row[0]
-                for row in self._connection.execute(
-                    "select column_name from duckdb_columns() where schema_name = 'main' and table_name = $name "
-                    "order by column_index",
-                    {"name": model.name},
-                ).fetchall()
-            ]
-            for model in self._kept.models
-        }
-        return frozenset(model.name for model in made)
 
     def _read_checkpoint(self) -> Checkpoint:
         row = self._connection.execute(

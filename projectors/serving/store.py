@@ -5,16 +5,14 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import logging
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, Literal, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
-from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
 
 from cdc.assembler import Transaction
@@ -23,10 +21,12 @@ from cdc.change import Change
 from cdc.errors import Fatal, Fenced, Transient
 from cdc.shapes import Shapes
 from projectors.batch import Segment, TableChanges, net_changes
-from projectors.checkpoint import Checkpoint, lsn_text, lsn_value
+from projectors.checkpoint import Checkpoint, lsn_text
 from projectors.read_model import Declarations
 from projectors.serving.kept import Kept
+from projectors.serving.loading import Loading
 from projectors.serving.mirror import changed_name, create_changed
+from projectors.serving.position import read_checkpoint, take_over
 from projectors.serving.schema import prepare_declared
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 
@@ -94,8 +94,8 @@ class ServingStore:
                 " -c idle_in_transaction_session_timeout=0",
             )
             self._connection.prepared_max = None
-            self._epoch = self._take_over()
-            checkpoint = self._read_checkpoint()
+            self._epoch = take_over(self._connection, STORE)
+            checkpoint = read_checkpoint(self._connection, STORE)
             with self._transaction(pipelined=False, many_rows=True):
                 self._kept.follow(self._connection, first=checkpoint.phase == "snapshot")
                 made = prepare_declared(self._connection, self._kept.declarations)
@@ -111,24 +111,21 @@ class ServingStore:
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
         """See Store."""
         with self._transaction(pipelined=False, many_rows=True):
-            if self._read_checkpoint().phase == "snapshot":
-                for rows in changes:
-                    self._load_rows(rows, "load")
-                position = checkpoint()
-                declared = (*self._kept.declarations.histories, *self._kept.declarations.read_models)
-                self._build({one.name for one in declared}, position)
+            loading = Loading(self._connection, self._statements, self._kept)
+            first = read_checkpoint(self._connection, STORE).phase == "snapshot"
+            anew = frozenset[str]() if first else loading.begin_difference()
+            for rows in changes:
+                loading.add(rows)
+            position = checkpoint()
+            declared = self._kept.declarations
+            if first:
+                self._build({one.name for one in (*declared.histories, *declared.read_models)}, position)
             else:
-                doubtful = self._kept.make_doubtful_anew(self._connection)
-                for table in doubtful:
-                    self._execute(SQL("drop table {}").format(changed_name(table)).as_bytes(self._connection))
-                    self._execute(create_changed(table).as_bytes(self._connection))
-                self._kept.park(self._connection, self._statements)
-                for difference in self._statements.difference.values():
-                    self._execute(difference.create.as_bytes(self._connection))
-                for rows in changes:
-                    self._load_rows(rows, "stage")
-                position = checkpoint()
-                self._apply_difference(position, {table.name for table in doubtful})
+                changed = loading.compare(_position(position))
+                self._refresh(changed)
+                self._forget(changed)
+                behind = {model.name for model in declared.read_models if model.tables & anew}
+                self._build(behind | self._kept.stale, position)
             self._move(position)
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
@@ -165,28 +162,6 @@ class ServingStore:
             if gone := [key for key, row in changes.rows.items() if row is None]:
                 self._run(("delete", name), statements.delete, gone)
 
-    def _apply_difference(self, position: Checkpoint, doubtful: Collection[str]) -> None:
-        at = _position(position)
-        for name, table in self._kept.tables.items():
-            difference, mirror = self._statements.difference[name], self._statements.mirror[name]
-            self._run(("analyze staged", name), difference.analyze)
-            for history in self._kept.histories[name]:
-                self._execute(self._statements.history_of_difference(history), at)
-            self._run(("delete gone", name), difference.delete_gone)
-            self._run(("forget equal", name), difference.forget_equal)
-            self._run(("adopt", name), mirror.adopt)
-            self._run(("analyze changed", name), difference.analyze_changed)
-            logger.info("snapshot compared", extra={"action": "snapshot_compared", "table": table.qualified})
-        changed = [table for table in self._kept.tables.values() if self._has_changes(table)]
-        self._refresh(changed)
-        models = self._kept.declarations.read_models
-        self._build({m.name for m in models if m.name in self._kept.stale or m.tables & set(doubtful)}, position)
-        self._forget(changed)
-
-    def _has_changes(self, table: Table) -> bool:
-        row = self._connection.execute(SQL("select exists (select from {})").format(changed_name(table))).fetchone()
-        return row is not None and row[0]
-
     def _refresh(self, changed: Collection[Table]) -> None:
         names = {table.name for table in changed}
         for model in self._kept.declarations.read_models:
@@ -220,15 +195,6 @@ class ServingStore:
         ]
         for history in self._kept.histories[name]:
             self._execute(self._statements.history(history), {"rows": _array(versions)})
-
-    def _load_rows(self, rows: Sequence[Change], into: Literal["load", "stage"]) -> None:
-        by_table: dict[str, dict[bytes, bytes]] = {}
-        for change in rows:
-            assert change.key is not None and change.row is not None
-            by_table.setdefault(change.table, {})[change.key] = change.row
-        for name, images in by_table.items():
-            statements = self._statements.mirror[name]
-            self._run((into, name), statements.load if into == "load" else statements.stage, list(images.values()))
 
     def _remember(self, transactions: Sequence[Transaction]) -> None:
         latest = transactions[-_REMEMBERED_PER_BATCH:]
@@ -280,39 +246,6 @@ class ServingStore:
         except BaseException:
             self._connection.close()
             raise
-
-    def _take_over(self) -> int:
-        schema = (importlib.resources.files("projectors.serving") / "schema.sql").read_text()
-        with self._connection.transaction():
-            self._connection.execute("select pg_advisory_xact_lock(hashtext('readside schema'))")
-            self._connection.execute(cast("LiteralString", schema))
-            row = self._connection.execute(
-                """
-                insert into readside.checkpoint as c
-                       (store, epoch, phase, end_lsn, applied_at, changes, rate, state)
-                values (%(store)s, 1, 'snapshot', '0/0', now(), 0, 0, '{}')
-                on conflict (store) do update set epoch = c.epoch + 1
-                returning epoch
-                """,
-                {"store": STORE},
-            ).fetchone()
-        assert row is not None
-        return row[0]
-
-    def _read_checkpoint(self) -> Checkpoint:
-        with self._connection.cursor(row_factory=dict_row) as cursor:
-            row = cursor.execute(
-                """
-                select phase, end_lsn::text as end_lsn, (extract(epoch from committed_at) * 1000000)::bigint as committed_us,
-                       changes, rate, state
-                  from readside.checkpoint
-                 where store = %(store)s
-                """,
-                {"store": STORE},
-            ).fetchone()
-        assert row is not None
-        position: dict[str, Any] = row | {"end_lsn": lsn_value(row["end_lsn"])}
-        return Checkpoint(**position)
 
     def _build(self, names: Collection[str], checkpoint: Checkpoint) -> None:
         at = _position(checkpoint)
