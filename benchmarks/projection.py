@@ -16,7 +16,7 @@ from config.settings import Settings
 from projectors import registry
 from projectors.checkpoint import Checkpoint, lsn_value
 from projectors.loop import Projector
-from projectors.run import captured_tables, open_reader
+from projectors.run import captured_shapes, captured_tables, open_reader
 from projectors.serving.store import ServingStore
 
 
@@ -47,7 +47,8 @@ def main() -> None:
     assert settings.serving_dsn is not None
     tables = captured_tables(settings)
     declarations = registry.load(settings.models).of_store("serving")
-    store = _Timed(settings.serving_dsn.get_secret_value(), tables, declarations)
+    shapes = captured_shapes(settings, tables)
+    store = _Timed(settings.serving_dsn.get_secret_value(), tables, declarations, shapes=shapes)
     store.stop_at(lsn_value(sys.argv[1]), stop)
     reader = open_reader(settings)
     try:

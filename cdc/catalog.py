@@ -19,6 +19,7 @@ class Column:
     name: str
     type: str
     base_type: str
+    missing: str | None = None  #: as text: what rows hold in it that were there when it was added; a store remembers it
 
 
 @dataclass(frozen=True, slots=True)

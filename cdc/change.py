@@ -59,6 +59,7 @@ class _Source(Struct):
     txId: int | None = None
     ts_us: int | None = None
     sequence: str | None = None
+    snapshot: str | bool | None = None
 
 
 class _Place(Struct):
@@ -100,7 +101,7 @@ Headers = list[tuple[str, bytes]]
 
 
 def decode_change(value: bytes, key: bytes | None, headers: Headers) -> Change | None:
-    """The change a table topic's record carries; None for op m (a logical message).
+    """The change a table topic's record carries; None for op m (a logical message) and an incremental snapshot's row.
 
     ``value`` is never None: the caller drops tombstones. Raises Poison for anything that is not a Debezium envelope of
     an operation that readside knows; the message holds no values.
@@ -110,8 +111,8 @@ def decode_change(value: bytes, key: bytes | None, headers: Headers) -> Change |
     except msgspec.MsgspecError as exc:
         raise Poison(f"not a Debezium change envelope: {type(exc).__name__}") from exc
     source, op = envelope.source, envelope.op
-    if op == "m":
-        return None
+    if op == "m" or (op == "r" and source.snapshot == "incremental"):
+        return None  # a row of an incremental snapshot says what was streamed already (docs/decisions/0009)
     if op not in ("r", "c", "u", "d", "t"):
         raise Poison(f"unknown operation {op!r} on {source.schema}.{source.table}")
     if op != "r" and (envelope.transaction is None or source.txId is None):

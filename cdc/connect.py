@@ -45,8 +45,13 @@ class Connect:
         return Status(answer["connector"]["state"], task.get("state"), summary)
 
     def put(self, config: dict[str, str]) -> None:
-        """Create the connector, or give it this configuration."""
+        """Create the connector, or give it this configuration; waits until the worker tells its state."""
         self._call("PUT", f"/connectors/{self._name}/config", json=config)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while self.status() is None:
+            if time.monotonic() > deadline:
+                raise Transient(f"connector {self._name} did not begin within {_STOP_TIMEOUT_S:.0f} s")
+            time.sleep(0.1)
 
     def offset(self) -> dict[str, Any] | None:
         """The stored source offset; None when none is stored."""
@@ -56,19 +61,19 @@ class Connect:
 
     def restart_at_slot(self, config: dict[str, str]) -> None:
         """Stop the connector, remove its stored offset, give it ``config`` and let it run again."""
+        self.stop()
+        self._call("DELETE", f"/connectors/{self._name}/offsets")
+        self.put(config)
+        self._call("PUT", f"/connectors/{self._name}/resume")
+
+    def stop(self) -> None:
+        """Stop the connector and wait until its task has ended."""
         self._call("PUT", f"/connectors/{self._name}/stop")
         deadline = time.monotonic() + _STOP_TIMEOUT_S
         while (status := self.status()) is None or status.connector != "STOPPED" or status.task is not None:
             if time.monotonic() > deadline:
                 raise Transient(f"connector {self._name} did not stop within {_STOP_TIMEOUT_S:.0f} s")
             time.sleep(0.1)
-        self._call("DELETE", f"/connectors/{self._name}/offsets")
-        self.put(config)
-        self._call("PUT", f"/connectors/{self._name}/resume")
-
-    def delete(self) -> None:
-        """Remove the connector."""
-        self._call("DELETE", f"/connectors/{self._name}", missing_ok=True)
 
     def _call(
         self, method: str, path: str, *, json: dict[str, str] | None = None, missing_ok: bool = False

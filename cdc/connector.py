@@ -1,8 +1,8 @@
 """The connector's life: registered, started always at the slot, never from a stored offset, and watched.
 
 Debezium loses rows when it resumes from an offset inside a transaction (docs/decisions/0005). So the Connect worker gets
-fresh internal topics at each of its starts and knows no connector then; this module creates it: under ``initial`` until
-a snapshot lies in Kafka whole, under ``no_data`` afterwards. A failed task is stopped, its offset removed, and resumed.
+fresh internal topics at each of its starts and knows no connector then; this module creates it: under ``initial`` while a
+snapshot is on its way (cdc/snapshots.py), else under ``no_data``. A failed task is stopped, its offset removed, resumed.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from cdc.assembler import Partition, packed
-from cdc.catalog import Table, read_tables, topic_of, transaction_topic
+from cdc.catalog import Table, read_tables, topics_of
 from cdc.change import PLACEHOLDER
 from cdc.connect import Connect
-from cdc.control import Snapshot, latest_snapshot, note_snapshot
-from cdc.errors import Fatal, SourceChanged, Transient
-from cdc.reader import KafkaPythonReader
+from cdc.control import Snapshot
+from cdc.errors import SourceChanged, Transient
+from cdc.snapshots import Snapshots, source_dsn
 from cdc.topics import ensure_topics
 from config.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _STATUS_INTERVAL_S = 1.0
+_CATALOGUE_INTERVAL_S = 5.0
+_FAILURES_IN_ONE_PLACE = 5
 
 
 def supervise(settings: Settings, stop: threading.Event) -> None:
@@ -45,18 +46,15 @@ def supervise(settings: Settings, stop: threading.Event) -> None:
     connect = Connect(settings.connect_url, settings.connector)
     try:
         with psycopg.connect(dsn, autocommit=True, application_name="readside cdc") as source:
-            _Supervision(settings, tables, connect, source).run(stop)
+            supervision = _Supervision(settings, tables, connect, source)
+            try:
+                supervision.run(stop)
+            finally:
+                supervision.close()
     except psycopg.OperationalError as exc:
         raise Transient(f"the source database does not answer: {type(exc).__name__}") from exc
     finally:
         connect.close()
-
-
-def source_dsn(settings: Settings) -> str:
-    """The captured database's DSN. Raises Fatal when it is not set."""
-    if settings.source_dsn is None:
-        raise Fatal("READSIDE_SOURCE_DSN is not set: name the database to capture, or start the stack: `readside up`")
-    return settings.source_dsn.get_secret_value()
 
 
 class _Supervision:
@@ -67,87 +65,76 @@ class _Supervision:
         self._tables = tables
         self._connect = connect
         self._source = source
-        self._snapshot = latest_snapshot(settings.kafka, settings.topic_prefix)
-        self._begin: dict[Partition, int] = {}
+        self._snapshots = Snapshots(settings, tables, connect, source)
+        self._failure = ("", "")  # what the last one said, and where the slot stood
+        self._failed_there = 0  # times in succession
+
+    def close(self) -> None:
+        self._snapshots.close()
 
     def run(self, stop: threading.Event) -> None:
-        checked_at = float("-inf")
+        checked_at = looked_at = time.monotonic()
+        self._check()
         while not stop.is_set():
-            if time.monotonic() - checked_at >= (_STATUS_INTERVAL_S if self._snapshot else 0.2):
+            whole = self._snapshots.current is not None
+            if time.monotonic() - checked_at >= (_STATUS_INTERVAL_S if whole else 0.2):
                 self._check()
                 checked_at = time.monotonic()
+            if time.monotonic() - looked_at >= _CATALOGUE_INTERVAL_S:
+                self._require_same_tables()
+                looked_at = time.monotonic()
             # A pulse is a transaction that changes nothing: it carries the position through an idle pipeline.
             self._source.execute("select pg_logical_emit_message(true, 'readside.pulse', '')")
-            stop.wait(self._settings.pulse_interval_s if self._snapshot else 0.1)
+            stop.wait(self._settings.pulse_interval_s if whole else 0.1)
 
     def _check(self) -> None:
-        status = self._connect.status()
-        if status is None:
-            self._start()
-        elif "FAILED" in (status.connector, status.task):
-            logger.warning(
-                "connector failed, restarting it at its slot",
-                extra={"action": "connector_failed"} | {"reason": status.trace},
-            )
-            self._recover()
-        elif self._snapshot is None and status.task == "RUNNING":
-            self._note_complete_snapshot()
-
-    def _start(self) -> None:
-        if self._snapshot is None:
-            self._start_snapshot()
+        if (reason := self._snapshots.wanted()) is not None:
+            self._snapshots.begin(reason, self._config("initial"))
             return
-        self._require_slot(self._snapshot)
-        self._connect.put(connector_config(self._settings, self._tables, "no_data"))
+        status = self._connect.status()
+        if status is None or "FAILED" in (status.connector, status.task):
+            if status is not None:
+                logger.warning(
+                    "connector failed, restarting it",
+                    extra={"action": "connector_failed"} | {"reason": status.trace},
+                )
+                self._count_failure(status.trace)
+            self._restart(known=status is not None)
+        elif self._snapshots.current is None and status.task == "RUNNING":
+            self._snapshots.note_when_whole(self._config("initial"))
+
+    def _restart(self, *, known: bool) -> None:
+        snapshot = self._snapshots.current
+        if snapshot is None:
+            self._snapshots.begin_again(self._config("initial"))
+            return
+        self._require_source(snapshot)
+        try:
+            self._require_slot()
+            self._require_progress()
+        except SourceChanged as exc:
+            if self._settings.history_lost != "snapshot":
+                raise
+            logger.warning(str(exc), extra={"action": "history_lost"})
+            self._snapshots.begin(str(exc), self._config("initial"))
+            return
+        if known:
+            self._connect.restart_at_slot(self._config("no_data"))
+        else:
+            self._connect.put(self._config("no_data"))
         logger.info("connector started at its slot", extra={"action": "connector_started"})
 
-    def _start_snapshot(self) -> None:
-        # Whatever an unfinished snapshot left in the topics lies before ``begin`` and is never read.
-        self._source.execute(
-            """
-            select pg_drop_replication_slot(slot_name)
-              from pg_replication_slots
-             where slot_name = %(slot)s and database = current_database()
-            """,
-            {"slot": self._settings.slot},
-        )
-        self._begin = self._end_offsets()
-        self._connect.put(connector_config(self._settings, self._tables, "initial"))
-        logger.info("connector started with the initial snapshot", extra={"action": "snapshot_started"})
+    def _config(self, snapshot_mode: str) -> dict[str, str]:
+        return connector_config(self._settings, self._tables, snapshot_mode)
 
-    def _recover(self) -> None:
-        if self._snapshot is None:
-            self._connect.delete()
-            return
-        self._require_slot(self._snapshot)
-        self._connect.restart_at_slot(connector_config(self._settings, self._tables, "no_data"))
-
-    def _note_complete_snapshot(self) -> None:
-        if not self._begin:
-            # Another supervision began this snapshot; where, is not known.
-            self._connect.delete()
-            return
-        offset = self._connect.offset()
-        if offset is None or offset.get("snapshot") or offset.get("snapshot_completed") is False:
-            return
-        identifier, database = self._identity()
-        snapshot = Snapshot(
-            system_identifier=identifier,
-            database=database,
-            slot=self._settings.slot,
-            begin=packed(self._begin),
-            end=packed(self._end_offsets()),
-        )
-        note_snapshot(self._settings.kafka, self._settings.topic_prefix, snapshot)
-        self._snapshot = snapshot
-        logger.info("snapshot complete", extra={"action": "snapshot_complete"})
-
-    def _require_slot(self, snapshot: Snapshot) -> None:
-        if self._identity() != (snapshot.system_identifier, snapshot.database):
+    def _require_source(self, snapshot: Snapshot) -> None:
+        if self._snapshots.identity() != (snapshot.system_identifier, snapshot.database):
             raise SourceChanged(
                 f"READSIDE_SOURCE_DSN leads to another PostgreSQL cluster or database than the snapshot in Kafka was "
                 f"taken from ({snapshot.database}); correct it, or begin with an empty data directory"
             )
+
+    def _require_slot(self) -> None:
         row = self._source.execute(
             "select wal_status from pg_replication_slots where slot_name = %(slot)s and database = current_database()",
             {"slot": self._settings.slot},
@@ -155,22 +142,34 @@ class _Supervision:
         if row is None or row[0] == "lost":
             raise SourceChanged(
                 f"replication slot {self._settings.slot} is {'gone' if row is None else 'lost'}: changes since then cannot "
-                "be had from it; begin with an empty data directory, or `readside rebuild --from snapshot`"
+                "be had from it; take a new snapshot: `python -m cdc snapshot`, or READSIDE_HISTORY_LOST=snapshot for always"
             )
 
-    def _identity(self) -> tuple[int, str]:
-        row = self._source.execute("select system_identifier, current_database() from pg_control_system()").fetchone()
-        assert row is not None
-        return row[0], row[1]
+    def _count_failure(self, trace: str) -> None:
+        row = self._source.execute(
+            "select confirmed_flush_lsn::text from pg_replication_slots where slot_name = %(slot)s",
+            {"slot": self._settings.slot},
+        ).fetchone()
+        failure = (trace, row[0] if row else "")
+        self._failed_there = self._failed_there + 1 if failure == self._failure else 1
+        self._failure = failure
 
-    def _end_offsets(self) -> dict[Partition, int]:
-        reader = KafkaPythonReader(self._settings.kafka)
-        try:
-            prefix = self._settings.topic_prefix
-            topics = [topic_of(prefix, table) for table in self._tables] + [transaction_topic(prefix)]
-            return reader.end_offsets(p for topic in topics for p in reader.partitions(topic))
-        finally:
-            reader.close()
+    def _require_progress(self) -> None:
+        # Debezium decodes what was written under a column's former type by the present one, and fails at it for ever.
+        if self._failed_there >= _FAILURES_IN_ONE_PLACE:
+            raise SourceChanged(
+                f"the connector failed {self._failed_there} times at {self._failure[1]}: {self._failure[0]}; if a column's "
+                "type was changed before its rows were read, only a new snapshot leads past them: "
+                "`python -m cdc snapshot`, or READSIDE_HISTORY_LOST=snapshot for always"
+            )
+
+    def _require_same_tables(self) -> None:
+        tables = read_tables(source_dsn(self._settings), self._settings.publication, self._settings.tables)
+        if (
+            topics_of(self._settings.topic_prefix, tables).keys()
+            != topics_of(self._settings.topic_prefix, self._tables).keys()
+        ):
+            raise Transient("the source publishes other tables than before; the connector is supervised anew with them")
 
 
 def connector_config(settings: Settings, tables: Sequence[Table], snapshot_mode: str) -> dict[str, str]:

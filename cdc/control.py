@@ -1,33 +1,46 @@
-"""The control topic: readside's note that a snapshot lies in Kafka whole, and between which offsets.
+"""The control topic: readside's own notes about the snapshots that lie in Kafka.
 
-Debezium marks a last snapshot row, but not always, and rows of other partitions may be sent after it. The note is
-written only when Connect has stored the offset of a *streamed* record, for which every record before it must have been
-acknowledged. A store loads from ``begin`` and is complete when it has read up to ``end``.
+Debezium marks a last snapshot row, but not always, and rows of other partitions may be sent after it. A snapshot is noted
+as whole only when Connect has stored the offset of a *streamed* record, for which every record before it must have been
+acknowledged. Before a later one begins, where the stream before it ended is noted, and a barrier goes into the transaction
+topic: transactions behind it belong to the new snapshot and mean nothing to a store that has not loaded it.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from cdc.assembler import Partition, unpacked
-from cdc.catalog import control_topic
+from cdc.catalog import control_topic, transaction_topic
+from cdc.change import Headers
 from cdc.errors import Transient
-from cdc.reader import KafkaPythonReader
+from cdc.reader import KafkaPythonReader, Record
+
+Offsets = dict[str, dict[str, int]]  # by topic and partition
+
+_BARRIER = "readside.snapshot"
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A whole snapshot in Kafka."""
+    """A whole snapshot in Kafka. A store loads from ``begin`` and is complete when it has read up to ``end``."""
 
     system_identifier: int  #: of the source's PostgreSQL cluster
     database: str
     slot: str
-    begin: dict[str, dict[str, int]]  #: by topic and partition: where the snapshot's records begin
-    end: dict[str, dict[str, int]]  #: an offset behind its last record
+    begin: Offsets  #: where the snapshot's records begin
+    end: Offsets  #: an offset behind its last record
+    generation: int = 1  #: counts up with each snapshot
+    since: Offsets = field(default_factory=Offsets)  #: where the stream before it ended; empty for the first
+    shape: str = (
+        ""  #: fingerprint of the tables' shapes, the same when it began and when it was whole; empty: not known
+    )
 
     def partitions(self) -> dict[Partition, tuple[int, int]]:
         """(begin, end) by partition."""
@@ -35,34 +48,119 @@ class Snapshot:
         return {partition: (offset, ends[partition]) for partition, offset in unpacked(self.begin).items()}
 
 
-def latest_snapshot(bootstrap: str, prefix: str) -> Snapshot | None:
-    """The newest note, or None when no snapshot has been completed. Raises Transient."""
-    reader = KafkaPythonReader(bootstrap)
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A snapshot on its way; the same generation begins again when an attempt fails."""
+
+    generation: int
+    reason: str
+    since: Offsets
+    begin: Offsets
+    shape: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the control topic says."""
+
+    snapshots: tuple[Snapshot, ...] = ()  #: whole ones, oldest first
+    begun: Begun | None = None  #: the one on its way
+    requested: str | None = None  #: why another one was asked for, after the latest began
+
+    @property
+    def latest(self) -> Snapshot | None:
+        """The newest whole snapshot."""
+        return self.snapshots[-1] if self.snapshots else None
+
+    def after(self, generation: int) -> Snapshot | None:
+        """The next whole snapshot behind a generation."""
+        return next((s for s in self.snapshots if s.generation > generation), None)
+
+    def told(self, record: Record) -> Control:
+        """With what one more record says; records of other kinds say nothing of snapshots."""
+        if record.value is None:
+            return self
+        match record.key:
+            case None | b"snapshot":
+                return replace(self, snapshots=(*self.snapshots, Snapshot(**json.loads(record.value))), begun=None)
+            case b"snapshot-begun":
+                return replace(self, begun=Begun(**json.loads(record.value)), requested=None)
+            case b"snapshot-request":
+                return replace(self, requested=json.loads(record.value)["reason"])
+            case _:
+                return self
+
+
+class ControlTopic:
+    """Reads the control topic on from where it was read last. Every method raises Transient."""
+
+    def __init__(self, bootstrap: str, prefix: str) -> None:
+        self._reader = KafkaPythonReader(bootstrap)
+        self._partition = (control_topic(prefix), 0)
+        self._read = 0
+        self._assigned = False
+        self._control = Control()
+
+    def refresh(self) -> Control:
+        """What the topic says now."""
+        if not self._assigned:
+            if self._partition not in self._reader.partitions(self._partition[0]):
+                return self._control
+            self._reader.assign({self._partition: 0})
+            self._assigned = True
+        end = self._reader.end_offsets([self._partition])[self._partition]
+        while self._read < end:
+            for record in self._reader.poll(1.0, 100):
+                self._read = record.offset + 1
+                self._control = self._control.told(record)
+        return self._control
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._reader.close()
+
+
+def read_control(bootstrap: str, prefix: str) -> Control:
+    """What the control topic says, read once. Raises Transient."""
+    topic = ControlTopic(bootstrap, prefix)
     try:
-        control = (control_topic(prefix), 0)
-        if control not in reader.partitions(control[0]):
-            return None
-        end = reader.end_offsets([control])[control]
-        reader.assign({control: 0})
-        newest: Snapshot | None = None
-        read = 0
-        while read < end:
-            for record in reader.poll(1.0, 100):
-                read = record.offset + 1
-                if record.value is not None:
-                    newest = Snapshot(**json.loads(record.value))
-        return newest
+        return topic.refresh()
     finally:
-        reader.close()
+        topic.close()
 
 
 def note_snapshot(bootstrap: str, prefix: str, snapshot: Snapshot) -> None:
-    """Write the note and wait until Kafka has it. Raises Transient."""
+    """Note a whole snapshot and wait until Kafka has it. Raises Transient."""
+    _send(bootstrap, control_topic(prefix), b"snapshot", asdict(snapshot))
+
+
+def note_begun(bootstrap: str, prefix: str, begun: Begun) -> None:
+    """Note that a snapshot begins, and set the barrier behind the transactions before it. Raises Transient."""
+    _send(bootstrap, control_topic(prefix), b"snapshot-begun", asdict(begun))
+    number = str(begun.generation)
+    # Without a value, as a tombstone is: whoever else reads Debezium's topic knows how to pass over that.
+    key = json.dumps({"id": f"{_BARRIER}:{number}"}).encode()
+    _send(bootstrap, transaction_topic(prefix), key, None, [(_BARRIER, number.encode())])
+
+
+def request_snapshot(bootstrap: str, prefix: str, reason: str) -> None:
+    """Ask the connector's supervision for a new snapshot; it begins when none is on its way. Raises Transient."""
+    _send(bootstrap, control_topic(prefix), b"snapshot-request", {"reason": reason})
+
+
+def barrier_generation(headers: Headers) -> int | None:
+    """The generation that begins behind this record of the transaction topic; None when it is no barrier."""
+    return next((int(value) for name, value in headers if name == _BARRIER), None)
+
+
+def _send(
+    bootstrap: str, topic: str, key: bytes, value: Mapping[str, Any] | None, headers: Headers | None = None
+) -> None:
     try:
         producer = KafkaProducer(bootstrap_servers=bootstrap.split(","), acks="all")
         try:
-            value = json.dumps(asdict(snapshot)).encode()
-            producer.send(control_topic(prefix), value=value, partition=0).get(timeout=10)
+            encoded = None if value is None else json.dumps(value).encode()
+            producer.send(topic, value=encoded, key=key, partition=0, headers=headers or []).get(timeout=10)
         finally:
             producer.close()
     except KafkaError as exc:

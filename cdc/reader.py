@@ -83,7 +83,7 @@ class KafkaPythonReader:
         try:
             begins = self._consumer.beginning_offsets(list(assigned))
             ends = self._consumer.end_offsets(list(assigned))
-        except KafkaError as exc:
+        except (KafkaError, KeyError) as exc:  # kafka-python's own, when a broker answered for some partitions only
             raise Transient(f"Kafka does not answer: {type(exc).__name__}") from exc
         for tp, offset in assigned.items():
             if not begins[tp] <= offset <= ends[tp]:
@@ -125,7 +125,7 @@ class KafkaPythonReader:
         """See LogReader."""
         try:
             ends = self._consumer.end_offsets([TopicPartition(*p) for p in partitions])
-        except KafkaError as exc:
+        except (KafkaError, KeyError) as exc:
             raise Transient(f"Kafka does not answer: {type(exc).__name__}") from exc
         return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
@@ -92,6 +92,19 @@ class Settings(BaseSettings):
     tables: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Captured tables, schema.table, comma separated; empty: every one with a primary key."
     )
+    history_lost: Literal["stop", "snapshot"] = Field(
+        default="stop",
+        description="What the connector's supervision does when the slot is gone or lost: stop, or take a new snapshot.",
+    )
+    schema_changes: Literal["carry-on", "park"] = Field(
+        default="carry-on",
+        description="What happens when a table changes at the source: the mirror follows, with a new snapshot where only "
+        "that can tell what rows hold; or the table and the read models of it stand still while the rest goes on.",
+    )
+    parked_on_change: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Tables, schema.table, comma separated, that are parked when they change, whatever the rest does.",
+    )
     models: str = Field(default="projectors.read_models", description="Python package that declares the read models.")
 
     pulse_interval_s: float = Field(default=0.5, gt=0, description="Seconds between two pulses through the pipeline.")
@@ -132,7 +145,7 @@ class Settings(BaseSettings):
     sql_rows: int = Field(default=10_000, ge=1, description="Most rows one ad hoc statement answers with.")
     sql_memory: str = Field(default="1GB", description="DuckDB memory_limit of the analytics store.")
 
-    @field_validator("tables", mode="before")
+    @field_validator("tables", "parked_on_change", mode="before")
     @classmethod
     def _split_tables(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -40,7 +40,17 @@ class Store(Protocol):
 
     @property
     def tables(self) -> frozenset[str]:
-        """schema.table of every source table it needs."""
+        """schema.table of every source table it keeps up; what is parked is told apart when it is open."""
+        ...
+
+    @property
+    def former(self) -> Mapping[str, Mapping[str, str]]:
+        """By table, once it is open: present column by former name."""
+        ...
+
+    @property
+    def doubt(self) -> str | None:
+        """Why, once it is open, what it holds cannot follow the source's tables without a new snapshot."""
         ...
 
     def open(self) -> Checkpoint:
@@ -48,8 +58,9 @@ class Store(Protocol):
         ...
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
-        """Replace everything by a snapshot's rows, compute every read model, and move to the checkpoint that is asked
-        for when ``changes`` has ended: one store transaction."""
+        """Make the mirror a snapshot's rows, in one store transaction, and move to the checkpoint that is asked for when
+        ``changes`` has ended. The first fills the store; a later one is applied as a difference: rows that it lacks are
+        deleted, rows equal to it are left alone, and read models and histories follow what differs."""
         ...
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:

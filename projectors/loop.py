@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from cdc.assembler import Assembler, Partition, Transaction, unpacked
 from cdc.catalog import Table, topics_of, transaction_topic
 from cdc.change import Change, decode_change, decode_end
-from cdc.control import Snapshot, latest_snapshot
-from cdc.errors import Fatal, Poison
+from cdc.control import Control, Snapshot, barrier_generation, read_control, request_snapshot
+from cdc.errors import Fatal, HistoryLost, Poison, SourceChanged, Transient
 from cdc.reader import LogReader, Record
 from config.settings import Settings
 from projectors.checkpoint import Checkpoint, Store
+from projectors.images import Images
+from projectors.snapshots import Snapshots
+from projectors.watch import Watch
 
 logger = logging.getLogger(__name__)
 
@@ -32,78 +37,124 @@ class Projector:
         reader: LogReader,
         *,
         interval_s: float = 0.0,
-        snapshot: Callable[[], Snapshot | None] | None = None,
+        watch: Watch | None = None,
+        control: Callable[[], Control] | None = None,
+        request: Callable[[str], None] | None = None,
     ) -> None:
         """``interval_s``: the least time between two commits; 0 commits whatever has come in at once.
 
-        ``snapshot``: where a whole snapshot lies in the log, None while there is none; by default the control topic.
+        ``watch``: says when ``tables`` are not the source's any more. ``control``: what is known of snapshots in the log;
+        ``request``: asks for another one. By default the control topic serves for both.
         """
         self._settings = settings
         self._store = store
         self._reader = reader
         self._interval_s = interval_s
-        self._snapshot = snapshot or (lambda: latest_snapshot(settings.kafka, settings.topic_prefix))
-        self._tables = [table for table in tables if table.qualified in store.tables]
+        self._snapshots = Snapshots(
+            store,
+            control or partial(read_control, settings.kafka, settings.topic_prefix),
+            request or partial(request_snapshot, settings.kafka, settings.topic_prefix),
+            watch,
+        )
+        self._watch = watch
+        self._captured = tables
         self._transaction_topic = transaction_topic(settings.topic_prefix)
-        self._topics = topics_of(settings.topic_prefix, self._tables)
         self._rate = _Rate()
+        self._generation = 0  # of the snapshot that the store was loaded from last
+        self._superseded = False  # a record of a later snapshot was read
 
     def run(self, stop: threading.Event) -> None:
         """Project until ``stop`` is set. Raises Transient (run a new one after a pause) and Fatal."""
         checkpoint = self._store.open()
-        if checkpoint.phase == "snapshot":
-            snapshot = self._await_snapshot(stop)
-            if snapshot is None:
-                return
-            checkpoint = self._load(snapshot)
-        self._stream(checkpoint, stop)
+        self._tables = [table for table in self._captured if table.qualified in self._store.tables]
+        self._topics = topics_of(self._settings.topic_prefix, self._tables)
+        self._images = Images(self._tables, self._store.former, self._watch.look if self._watch else lambda: True)
+        if checkpoint.phase == "streaming":
+            self._generation = checkpoint.state.get("generation", 1)
+        while snapshot := self._snapshots.choose(
+            self._generation, streaming=checkpoint.phase == "streaming", stop=stop
+        ):
+            if checkpoint.phase == "streaming" and self._store.doubt is None:
+                checkpoint = self._finish(checkpoint, unpacked(snapshot.since))
+            checkpoint = self._load(snapshot, checkpoint)
+        if checkpoint.phase == "streaming" and not stop.is_set():
+            self._stream(checkpoint, stop)
+        if self._superseded and self._snapshots.await_next(self._generation, stop):
+            raise Transient(
+                "a newer snapshot lies in Kafka; beginning anew, to load it with the source's present columns"
+            )
 
-    def _await_snapshot(self, stop: threading.Event) -> Snapshot | None:
-        while not stop.is_set():
-            if (snapshot := self._snapshot()) is not None:
-                return snapshot
-            stop.wait(0.2)
-        return None
+    def _finish(self, checkpoint: Checkpoint, ends: Mapping[Partition, int]) -> Checkpoint:
+        """Apply what is whole of the stream up to ``ends``, where a newer snapshot follows: histories want to know it."""
+        self._assembler = self._new_assembler(checkpoint.state)
+        starts = {p: offset for p, offset in self._starts(checkpoint.state).items() if p in ends and offset < ends[p]}
+        unread = {partition: ends[partition] for partition in starts}
+        try:
+            if unread:
+                self._reader.assign(starts)
+            while unread:
+                self._hold_back(unread)
+                for record in self._read_up_to(unread):
+                    self._feed(record)
+                while transactions := self._assembler.take(self._settings.batch_changes):
+                    checkpoint = self._apply(transactions, checkpoint)
+        except (HistoryLost, SourceChanged) as exc:
+            # The newer snapshot is the way out of just that.
+            logger.warning(str(exc), extra={"action": "stream_left_unfinished"})
+        self._reader.only(None)
+        return checkpoint
 
-    def _load(self, snapshot: Snapshot) -> Checkpoint:
+    def _load(self, snapshot: Snapshot, before: Checkpoint) -> Checkpoint:
         ranges = {p: r for p, r in snapshot.partitions().items() if self._reads(p)}
+        self._generation = snapshot.generation
+        self._superseded = False
         self._assembler = self._new_assembler({})
+        for partition, (begin, _) in ranges.items():
+            self._assembler.passed(partition, begin - 1)
         self._reader.assign({partition: begin for partition, (begin, _) in ranges.items()})
         newest = {"lsn": 0, "committed_us": 0}
 
-        def rows() -> Iterator[list[Change]]:
-            ends = {partition: end for partition, (begin, end) in ranges.items() if end > begin}
-            while ends:
+        def rows() -> Iterator[Sequence[Change]]:
+            unread = {partition: end for partition, (begin, end) in ranges.items() if end > begin}
+            while unread:
                 changes: list[Change] = []
-                self._reader.only(ends)  # what lies behind the snapshot is not read ahead of the rest of it
-                for record in self._reader.poll(1.0, self._settings.batch_changes):
+                self._reader.only(unread)  # what lies behind the snapshot is not read ahead of the rest of it
+                for record in self._read_up_to(unread):
                     change = self._feed(record, in_snapshot=True)
                     if change is not None:
                         changes.append(change)
                         newest["lsn"] = max(newest["lsn"], change.lsn)
                         newest["committed_us"] = max(newest["committed_us"], change.committed_us)
-                    if record.offset + 1 >= ends.get(record.partition, record.offset + 2):
-                        del ends[record.partition]
                 if changes:
-                    yield changes
+                    yield self._images.conformed_rows(changes)
 
         def position() -> Checkpoint:
             return Checkpoint(
                 phase="streaming",
                 end_lsn=newest["lsn"],
                 committed_us=newest["committed_us"] or None,
-                changes=0,
-                rate=0.0,
-                state=self._assembler.state(),
+                changes=before.changes,
+                rate=before.rate,
+                # What ended before the snapshot's own position is in it, should a late record say so again.
+                state=self._state() | {"end_lsn": newest["lsn"]},
             )
 
         self._store.load(rows(), position)
-        logger.info("snapshot loaded", extra={"action": "snapshot_loaded"})
+        logger.info("snapshot loaded", extra={"action": "snapshot_loaded", "generation": snapshot.generation})
         return position()
+
+    def _read_up_to(self, unread: dict[Partition, int]) -> Iterator[Record]:
+        """A poll's records before these offsets; partitions read that far are taken out of ``unread``."""
+        for record in self._reader.poll(1.0, self._settings.batch_changes):
+            end = unread.get(record.partition, 0)
+            if record.offset < end:
+                yield record
+            if record.offset + 1 >= end:
+                unread.pop(record.partition, None)
 
     def _stream(self, checkpoint: Checkpoint, stop: threading.Event) -> None:
         self._assembler = self._new_assembler(checkpoint.state)
-        starts = self._starts(checkpoint.state.get("restart", {}))
+        starts = self._starts(checkpoint.state)
         self._reader.assign(starts)
         self._partitions = frozenset(starts)
         committed_at = 0.0
@@ -112,21 +163,28 @@ class Projector:
             self._hold_back()
             for record in self._reader.poll(0.5, self._settings.batch_changes):
                 self._feed(record)
+            if self._watch is not None and self._watch.changed is not None:
+                raise Transient(f"{self._watch.changed} changed at the source; beginning anew with its catalogue")
+            if self._superseded:
+                return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
             if wait_s > 0:
                 stop.wait(wait_s)
             while transactions := self._assembler.take(self._settings.batch_changes):
                 checkpoint = self._apply(transactions, checkpoint)
                 committed_at = time.monotonic()
 
-    def _hold_back(self) -> None:
+    def _hold_back(self, unread: Collection[Partition] | None = None) -> None:
+        """``unread``: the partitions of which anything is to come; all of them by default."""
         # A backlog is not read evenly: without this, one topic's rows would pile up until the others catch up.
-        if self._assembler.buffered <= self._settings.buffered_changes:
-            self._reader.only(None)
-            return
-        lacking = self._assembler.lacking()
-        topics = {topic for topic, table in self._topics.items() if table.qualified in lacking}
-        topics.add(self._transaction_topic)
-        self._reader.only({partition for partition in self._partitions if partition[0] in topics})
+        wanted = unread
+        if self._assembler.buffered > self._settings.buffered_changes:
+            lacking = self._assembler.lacking()
+            topics = {topic for topic, table in self._topics.items() if table.qualified in lacking}
+            topics.add(self._transaction_topic)
+            wanted = {partition for partition in unread or self._partitions if partition[0] in topics}
+            if not wanted:
+                wanted = unread  # the next transaction was torn off and never gets whole
+        self._reader.only(wanted)
 
     def _apply(self, transactions: Sequence[Transaction], before: Checkpoint) -> Checkpoint:
         count = sum(len(transaction.changes) for transaction in transactions)
@@ -137,17 +195,25 @@ class Projector:
             committed_us=transactions[-1].committed_us,
             changes=before.changes + count,
             rate=self._rate.per_second(),
-            state=self._assembler.state(),
+            state=self._state(),
         )
-        self._store.apply(transactions, checkpoint)
+        try:
+            self._store.apply(self._images.conformed(transactions), checkpoint)
+        except Fatal as exc:
+            if self._watch is None or self._watch.look():
+                raise
+            # A value of a type that the mirror does not have yet.
+            raise Transient(f"{self._watch.changed} changed at the source; beginning anew with its catalogue") from exc
         return checkpoint
 
     def _feed(self, record: Record, *, in_snapshot: bool = False) -> Change | None:
         """Hand a record to the assembler; a snapshot's row is returned instead."""
         partition, offset, value = record.partition, record.offset, record.value
         try:
-            if value is None:  # a tombstone, after each delete
+            if value is None:  # a tombstone, after each delete; or a barrier
                 self._assembler.passed(partition, offset)
+                if record.headers and (barrier_generation(record.headers) or 0) > self._generation:
+                    self._superseded = True
                 return None
             if partition[0] == self._transaction_topic:
                 end = decode_end(value)
@@ -169,11 +235,16 @@ class Projector:
             self._assembler.passed(partition, offset)
             return change
         elif not self._assembler.has_passed(partition, offset):
-            raise Fatal(
-                f"{partition[0]}[{partition[1]}]@{offset} is a snapshot's row behind the snapshot this store was loaded "
-                "from; begin with an empty data directory to load the newer one"
-            )
+            if not self._snapshots.on_its_way(self._generation):
+                raise Fatal(
+                    f"{partition[0]}[{partition[1]}]@{offset} is a row of a snapshot that readside did not take; "
+                    "take one with `python -m cdc snapshot` to bring this store in line"
+                )
+            self._superseded = True
         return None
+
+    def _state(self) -> dict[str, Any]:
+        return self._assembler.state() | {"generation": self._generation}
 
     def _new_assembler(self, state: Mapping[str, object]) -> Assembler:
         return Assembler(
@@ -184,10 +255,10 @@ class Projector:
             most_in_memory=self._settings.buffered_changes // 5,
         )
 
-    def _starts(self, restart: Mapping[str, Mapping[str, int]]) -> dict[Partition, int]:
+    def _starts(self, state: Mapping[str, Any]) -> dict[Partition, int]:
         topics = sorted({*self._topics, self._transaction_topic})
         partitions = [partition for topic in topics for partition in self._reader.partitions(topic)]
-        known = unpacked(restart)
+        known = unpacked(state.get("restart", {}))
         return {partition: known.get(partition, 0) for partition in partitions}
 
     def _reads(self, partition: Partition) -> bool:

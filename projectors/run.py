@@ -10,14 +10,15 @@ from pydantic import SecretStr
 from cdc.catalog import Table, read_tables
 from cdc.errors import Fatal, Transient
 from cdc.reader import KafkaPythonReader, LogReader
+from cdc.shapes import Shapes, read_shapes
 from config.settings import Settings
 from projectors import registry
 from projectors.analytics import server
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import Store
 from projectors.loop import Projector
-from projectors.read_model import Declarations
 from projectors.serving.store import ServingStore
+from projectors.watch import watching
 
 
 def serving(settings: Settings, stop: threading.Event) -> None:
@@ -25,20 +26,28 @@ def serving(settings: Settings, stop: threading.Event) -> None:
     dsn = _required(settings.serving_dsn, "READSIDE_SERVING_DSN")
     tables = captured_tables(settings)
     declarations = registry.load(settings.models).of_store("serving")
-    _require_tables(declarations, tables)
-    _project(settings, ServingStore(dsn, tables, declarations), tables, stop)
+    shapes = captured_shapes(settings, tables)
+    store = ServingStore(dsn, tables, declarations, shapes=shapes, parks=lambda table: parks(settings, table))
+    _project(settings, store, tables, shapes, stop)
 
 
 def analytics(settings: Settings, stop: threading.Event) -> None:
     """Run the analytics store's projector and its SQL endpoint. Raises Transient and Fatal."""
     tables = captured_tables(settings)
     declarations = registry.load(settings.models).of_store("analytics")
-    _require_tables(declarations, tables)
+    shapes = captured_shapes(settings, tables)
     # Named so that nobody opens it by mistake: while it is open here, no other process can.
     path = settings.data_dir / "analytics" / "live.duckdb"
-    store = AnalyticsStore(path, tables, declarations, memory_limit=settings.sql_memory)
+    store = AnalyticsStore(
+        path,
+        tables,
+        declarations,
+        memory_limit=settings.sql_memory,
+        shapes=shapes,
+        parks=lambda table: parks(settings, table),
+    )
     with server.serving(settings, store):
-        _project(settings, store, tables, stop, interval_s=settings.analytics_interval_s)
+        _project(settings, store, tables, shapes, stop, interval_s=settings.analytics_interval_s)
 
 
 def captured_tables(settings: Settings) -> tuple[Table, ...]:
@@ -55,22 +64,45 @@ def open_reader(settings: Settings) -> LogReader:
 
 
 def _project(
-    settings: Settings, store: Store, tables: tuple[Table, ...], stop: threading.Event, *, interval_s: float = 0.0
+    settings: Settings,
+    store: Store,
+    tables: tuple[Table, ...],
+    shapes: Shapes,
+    stop: threading.Event,
+    *,
+    interval_s: float = 0.0,
 ) -> None:
     reader = open_reader(settings)
     try:
-        Projector(settings, store, tables, reader, interval_s=interval_s).run(stop)
+        with watching(lambda: _shapes(settings), shapes) as watch:
+            Projector(settings, store, tables, reader, interval_s=interval_s, watch=watch).run(stop)
     finally:
         store.close()
         reader.close()
 
 
-def _require_tables(declarations: Declarations, tables: tuple[Table, ...]) -> None:
-    if missing := declarations.tables - {table.name for table in tables}:
-        raise Fatal(
-            f"the read models of READSIDE_MODELS read {', '.join(sorted(missing))}, which the source does not publish; "
-            "add them to the publication, or name other models"
-        )
+def captured_shapes(settings: Settings, tables: tuple[Table, ...]) -> Shapes:
+    """The shapes of ``tables``. Raises Transient, also when they changed since ``tables`` were read."""
+    shapes = _shapes(settings)
+    for table in tables:
+        shape = shapes.get(table.qualified)
+        if shape is None or [c.name for c in shape.columns if c.name in {d.name for d in table.columns}] != [
+            c.name for c in table.columns
+        ]:
+            raise Transient(f"{table.qualified} is changing at the source; its columns are read again")
+    return {table.qualified: shapes[table.qualified] for table in tables}
+
+
+def parks(settings: Settings, table: str) -> bool:
+    """Whether a table that changed at the source is left as it stands."""
+    return settings.schema_changes == "park" or table in settings.parked_on_change
+
+
+def _shapes(settings: Settings) -> Shapes:
+    try:
+        return read_shapes(_required(settings.source_dsn, "READSIDE_SOURCE_DSN"), settings.publication, settings.tables)
+    except psycopg.OperationalError as exc:
+        raise Transient(f"the source database does not answer: {type(exc).__name__}") from exc
 
 
 def _required(dsn: SecretStr | None, variable: str) -> str:

@@ -128,6 +128,15 @@ class ScriptedSource:
             committed[-1].end_lsn = self.log.next_lsn()
         return committed
 
+    def learn(self, tables: Iterable[Table]) -> None:
+        """Write images of these tables' columns from now on."""
+        self.log.tables = tuple(tables)
+        self._by_name = {table.qualified: table for table in self.log.tables}
+
+    def image(self, table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A whole row as Debezium writes it, from what to_jsonb() says."""
+        return self._image(table, row, None)
+
     def _add(self, transaction: Committed, row: Mapping[str, Any]) -> None:
         table = self._by_name[row["table"]]
         if row["op"] == "t":

@@ -45,6 +45,9 @@ class MirrorSql:
     delete: str  #: stored rows of the staged keys
     insert: str  #: staged → stored
     clear: str  #: all stored rows
+    create_snapshot: str  #: temporary: the rows of a later snapshot
+    add_to_snapshot: tuple[str, ...]  #: staged → snapshot's rows
+    apply_snapshot: tuple[str, ...]  #: stored rows become the snapshot's; those that differ, old and new → changed
 
 
 def mirror_sql(table: Table) -> MirrorSql:
@@ -55,12 +58,13 @@ def mirror_sql(table: Table) -> MirrorSql:
     keys = [c for c in table.columns if c.name in table.key]
     key_names = ", ".join(quoted(c.name) for c in keys)
     values = ", ".join(
-        f"case when i.base is null or json_exists(i.row, {_path(c)}) then {_value(c)} else b.{quoted(c.name)} end"
+        f"case when i.base is null or json_exists(i.row, {_path(c)}) then {_value(c)} else {_stored(table, c)} end"
         f" as {quoted(c.name)}"
         for c in table.columns
     )
     base = " and ".join(f"b.{quoted(c.name)} = {_value(c, 'k')}" for c in keys)
     same = " and ".join(f"m.{quoted(name)} = s.{quoted(name)}" for name in table.key)
+    snapshot = f"temp.{quoted('snapshot_' + table.name)}"
     return MirrorSql(
         create=f"create table if not exists {mirror} ({columns})",
         create_changed=f"create or replace temporary table {changed} ({columns})",
@@ -83,7 +87,28 @@ def mirror_sql(table: Table) -> MirrorSql:
         delete=f"delete from {mirror} m using staged s where {same}",
         insert=f"insert into {mirror} ({names}) select {names} from staged",
         clear=f"delete from {mirror}",
+        create_snapshot=f"create or replace temporary table {snapshot} ({columns})",
+        add_to_snapshot=(
+            f"delete from {snapshot} m using staged s where {same}",
+            f"insert into {snapshot} ({names}) select {names} from staged",
+        ),
+        apply_snapshot=(
+            f"create or replace temporary table gone as select {names} from {mirror} except select {names} from {snapshot}",
+            f"create or replace temporary table come as select {names} from {snapshot} except select {names} from {mirror}",
+            f"insert into {changed} select {names} from gone union all select {names} from come",
+            f"delete from {mirror} m using gone s where {same}",
+            f"insert into {mirror} ({names}) select {names} from come",
+            f"drop table {snapshot}",
+        ),
     )
+
+
+def missing_value(column: Column) -> str:
+    """As SQL: what rows hold in it that were there when it was added; the text is PostgreSQL's."""
+    assert column.missing is not None
+    if column.base_type == "bytea":
+        return f"unhex({literal(column.missing.removeprefix(chr(92) + 'x'))})"
+    return f"try_cast({literal(column.missing)} as {duckdb_type(column)})"
 
 
 def duckdb_type(column: Column) -> str:
@@ -104,6 +129,13 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """A text as an SQL literal; for names and shapes only, never for rows' values."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _stored(table: Table, column: Column) -> str:
+    stored = f"b.{quoted(column.name)}"
+    if column.missing is None:
+        return stored
+    return f"case when b.{quoted(table.key[0])} is null then {missing_value(column)} else {stored} end"
 
 
 def _shape(columns: tuple[Column, ...]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from cdc.assembler import Transaction
 from cdc.catalog import Table
 from cdc.change import Change
 from cdc.errors import Fatal
-from projectors.analytics.mirror import MirrorSql, literal, mirror_sql, quoted
+from cdc.shapes import Shapes
+from projectors.analytics.kept import Kept
+from projectors.analytics.mirror import MirrorSql, mirror_sql, quoted
 from projectors.batch import Row, net_changes
 from projectors.checkpoint import START, Checkpoint, lsn_text, lsn_value
 from projectors.read_model import Declarations, ReadModel
@@ -35,6 +37,9 @@ _SCHEMA = """
         phase varchar not null, end_lsn varchar not null, committed_us bigint, changes bigint not null,
         rate double not null, state varchar not null);
     create table if not exists readside.declared (name varchar not null, fingerprint varchar not null);
+    alter table readside.declared add column if not exists parked varchar;
+    create table if not exists readside.mirrored (
+        "table" varchar not null, shape varchar not null, former varchar not null, parked varchar);
     create or replace view _readside as
     select make_timestamptz(committed_us) as as_of, end_lsn, state::json->'frontier' as kafka_offsets
       from readside.checkpoint;
@@ -45,11 +50,22 @@ _SCHEMA = """
 class AnalyticsStore:
     """``Store`` in DuckDB. Other threads read through ``cursor()`` and wait with ``wait_for()``."""
 
-    def __init__(self, path: Path, tables: Sequence[Table], declarations: Declarations, *, memory_limit: str) -> None:
-        """``path``: the file, made if missing; of ``tables`` those that ``declarations`` read are mirrored."""
+    def __init__(
+        self,
+        path: Path,
+        tables: Sequence[Table],
+        declarations: Declarations,
+        *,
+        memory_limit: str,
+        shapes: Shapes,
+        parks: Callable[[str], bool] = lambda _table: False,
+    ) -> None:
+        """``path``: the file, made if missing; of ``tables`` those that ``declarations`` read are mirrored.
+
+        ``shapes``: the tables'; ``parks``: whether a table that changed at the source is left as it stands.
+        """
         self._path = path
-        self._tables = {t.qualified: t for t in tables if t.name in declarations.tables}
-        self._models = declarations.read_models
+        self._kept = Kept(tables, declarations, shapes, parks)
         self._memory_limit = memory_limit
         self._moved = threading.Condition()
         self.checkpoint: Checkpoint = START
@@ -57,7 +73,17 @@ class AnalyticsStore:
     @property
     def tables(self) -> frozenset[str]:
         """See Store."""
-        return frozenset(self._tables)
+        return frozenset(self._kept.tables)
+
+    @property
+    def former(self) -> Mapping[str, Mapping[str, str]]:
+        """See Store."""
+        return {name: known.former for name, known in self._kept.plan.remember.items()}
+
+    @property
+    def doubt(self) -> str | None:
+        """See Store."""
+        return "; ".join(f"{name}: {why}" for name, why in sorted(self._kept.plan.doubts.items())) or None
 
     def open(self) -> Checkpoint:
         """See Store. Raises Fatal when another process holds the file."""
@@ -80,24 +106,33 @@ class AnalyticsStore:
         self._connection.execute("set lock_configuration = true")
         with self._transaction():
             self._connection.execute(_SCHEMA)
-            self._sql: dict[str, MirrorSql] = {name: mirror_sql(table) for name, table in self._tables.items()}
-            for sql in self._sql.values():
-                self._connection.execute(sql.create)
             self.checkpoint = self._read_checkpoint()
-            made = self._prepare_models()
-            if self.checkpoint.phase == "streaming":
-                self._build(made)
+            self._kept.follow(self._connection)
+            self._sql: dict[str, MirrorSql] = {name: mirror_sql(table) for name, table in self._kept.tables.items()}
+            made = self._kept.prepare_models(self._connection)
+            self._kept.park(self._connection, made)
+            if self.checkpoint.phase == "streaming" and self.doubt is None:
+                self._build(made | self._kept.stale)
         return self.checkpoint
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
         """See Store."""
+        first = self.checkpoint.phase == "snapshot"
         with self._transaction():
-            for sql in self._sql.values():
-                self._connection.execute(sql.clear)
+            doubtful = self._kept.make_doubtful_anew(self._connection)
+            if not first:
+                self._kept.park(self._connection)
+            for sql in () if first else self._sql.values():
+                self._run(sql.create_snapshot, sql.create_changed)
             for rows in changes:
-                self._load_rows(rows)
+                self._load_rows(rows, first=first)
             position = checkpoint()
-            self._build({model.name for model in self._models})
+            if first:
+                self._build({model.name for model in self._kept.models})
+            else:
+                self._apply_snapshot()
+                stale = {model.name for model in self._kept.models if not model.tables.isdisjoint(doubtful)}
+                self._build(stale | self._kept.stale)
             self._move(position)
         self._announce(position)
 
@@ -111,12 +146,7 @@ class AnalyticsStore:
                         self._connection.execute(self._sql[name].create_changed)
                         touched[name] = None
                     self._apply_table(self._sql[name], changes.truncated, changes.rows)
-            for model in self._models:
-                sources = {
-                    n: f"temp.{quoted('changed_' + n)}" for n in map(self._name, touched) if n in model.affected_by
-                }
-                if sources:
-                    self._refresh(model, sources)
+            self._refresh_models(touched)
             self._move(checkpoint)
         self._announce(checkpoint)
 
@@ -144,14 +174,30 @@ class AnalyticsStore:
             self._incoming(gone, [None] * len(gone))
             self._run(sql.stage_keys, sql.remember_old, sql.delete)
 
-    def _load_rows(self, rows: Sequence[Change]) -> None:
+    def _apply_snapshot(self) -> None:
+        for sql in self._sql.values():
+            self._run(*sql.apply_snapshot)
+        self._refresh_models([name for name in self._sql if self._has_changes(name)])
+
+    def _has_changes(self, name: str) -> bool:
+        changed = f"temp.{quoted('changed_' + self._name(name))}"
+        return self._connection.execute(f"select 1 from {changed} limit 1").fetchone() is not None
+
+    def _refresh_models(self, touched: Collection[str]) -> None:
+        for model in self._kept.models:
+            names = [name for name in map(self._name, touched) if name in model.affected_by]
+            if names:
+                self._refresh(model, {name: f"temp.{quoted('changed_' + name)}" for name in names})
+
+    def _load_rows(self, rows: Sequence[Change], *, first: bool) -> None:
         by_table: dict[str, dict[bytes, bytes]] = {}
         for change in rows:
             assert change.key is not None and change.row is not None
             by_table.setdefault(change.table, {})[change.key] = change.row
         for name, images in by_table.items():
             self._incoming(list(images.values()), [None] * len(images))
-            self._run(self._sql[name].stage, self._sql[name].delete, self._sql[name].insert)
+            sql = self._sql[name]
+            self._run(sql.stage, *((sql.delete, sql.insert) if first else sql.add_to_snapshot))
 
     def _incoming(self, rows: Sequence[bytes], bases: Sequence[bytes | None]) -> None:
         # DuckDB reads JSON text from Arrow without a Python object per value.
@@ -169,7 +215,7 @@ class AnalyticsStore:
             for relation, keys in ((sources[t], keys) for t, keys in model.affected_by.items() if t in sources)
         )
         names = ", ".join(quoted(name) for name in model.key)
-        columns = ", ".join(quoted(name) for name in self._columns[model.name])
+        columns = ", ".join(quoted(name) for name in self._kept.columns[model.name])
         same = " and ".join(f"t.{quoted(name)} = a.{quoted(name)}" for name in model.key)
         target = f"main.{quoted(model.name)}"
         self._run(
@@ -180,36 +226,11 @@ class AnalyticsStore:
         )
 
     def _build(self, names: Collection[str]) -> None:
-        for model in self._models:
+        for model in self._kept.models:
             if model.name in names:
                 logger.info("building a read model", extra={"action": "model_build", "model": model.name})
+                self._connection.execute(f"delete from main.{quoted(model.name)}")
                 self._refresh(model, {table: f"mirror.{quoted(table)}" for table in model.affected_by})
-
-    def _prepare_models(self) -> frozenset[str]:
-        built = dict(self._connection.execute("select name, fingerprint from readside.declared").fetchall())
-        made = [model for model in self._models if built.get(model.name) != model.fingerprint]
-        for model in made:
-            name = quoted(model.name)
-            self._connection.execute(f"drop table if exists main.{name}")
-            self._connection.execute(f"create table main.{name} ({model.columns})")
-            self._connection.execute(f"comment on table main.{name} is {literal(model.comment)}")
-            self._connection.execute("delete from readside.declared where name = $name", {"name": model.name})
-            self._connection.execute(
-                "insert into readside.declared (name, fingerprint) values ($name, $fingerprint)",
-                {"name": model.name, "fingerprint": model.fingerprint},
-            )
-        self._columns: dict[str, list[str]] = {
-            model.name: [
-                row[0]
-                for row in self._connection.execute(
-                    "select column_name from duckdb_columns() where schema_name = 'main' and table_name = $name "
-                    "order by column_index",
-                    {"name": model.name},
-                ).fetchall()
-            ]
-            for model in self._models
-        }
-        return frozenset(model.name for model in made)
 
     def _read_checkpoint(self) -> Checkpoint:
         row = self._connection.execute(
@@ -254,7 +275,7 @@ class AnalyticsStore:
             self._connection.execute(statement)
 
     def _name(self, qualified: str) -> str:
-        return self._tables[qualified].name
+        return self._kept.tables[qualified].name
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

@@ -26,14 +26,24 @@ def changed_name(table: Table) -> Identifier:
     return Identifier("changed_" + table.name)
 
 
+def staged_name(table: Table) -> Identifier:
+    """The temporary table of a later snapshot's rows."""
+    return Identifier("staged_" + table.name)
+
+
 def create_mirror(table: Table) -> Composed:
     """The table with the source's columns, types and primary key, and its plain indexes; no other constraint."""
-    columns = SQL(",\n").join(SQL("{} {}").format(Identifier(c.name), SQL(_type(c))) for c in table.columns)
+    columns = SQL(",\n").join(column_definition(c) for c in table.columns)
     create = SQL("create table if not exists {} ({}, primary key ({}))").format(
         mirror_name(table), columns, names_list(table.key)
     )
     indexes = [SQL("create index on {} ({})").format(mirror_name(table), names_list(index)) for index in table.indexes]
     return SQL("; ").join([create, *indexes])
+
+
+def column_definition(column: Column, *, name: bool = True) -> Composed:
+    """The column as CREATE TABLE has it; without its name, its type alone."""
+    return SQL("{} {}").format(Identifier(column.name) if name else SQL(""), SQL(_type(column)))
 
 
 def create_changed(table: Table) -> Composed:
@@ -51,6 +61,8 @@ class MirrorStatements:
     truncate: Composed  #: no parameter
     forget: Composed  #: empties changed_T; no parameter
     load: Composed  #: rows: whole rows of a snapshot; nothing is remembered in changed_T
+    stage: Composed  #: rows: whole rows of a snapshot, into staged_T
+    adopt: Composed  #: staged_T's rows into the mirror; no parameter
 
 
 def mirror_statements(table: Table) -> MirrorStatements:
@@ -65,6 +77,8 @@ def mirror_statements(table: Table) -> MirrorStatements:
         replace=_upsert(table, replace_, remember=True),
         merge=_upsert(table, merge, remember=True),
         load=_upsert(table, replace_, remember=False),
+        stage=_upsert(table, replace_, remember=False, into=staged_name(table)),
+        adopt=_upsert(table, SQL("select {} from {}").format(columns, staged_name(table)), remember=True),
         forget=SQL("delete from {}").format(changed_name(table)),
         delete=SQL("""
             with gone as (
@@ -98,7 +112,7 @@ def merged_rows(table: Table, template: SQL) -> Composed:
     keys = [c for c in table.columns if c.name in table.key]
     merged = [
         SQL("case when e.value->'row' ? {name} then {value} else {stored} end").format(
-            name=Literal(c.name), value=_value(c, alias=False), stored=Identifier("b", c.name)
+            name=Literal(c.name), value=_value(c, alias=False), stored=_stored(table, c)
         )
         for c in table.columns
     ]
@@ -117,12 +131,22 @@ def merged_rows(table: Table, template: SQL) -> Composed:
     return template.format(values=values, row=row, source=source)
 
 
+def _stored(table: Table, column: Column) -> Composable:
+    """The stored row's value; for a row that is not stored, what rows held when the column was added."""
+    stored = Identifier("b", column.name)
+    if column.missing is None:
+        return stored
+    return SQL("case when {} is null then {}::{} else {} end").format(
+        Identifier("b", table.key[0]), Literal(column.missing), SQL(_type(column)), stored
+    )
+
+
 def key_record(table: Table) -> Composed:
     """The key's columns with their types, as in ``as k(…)``."""
     return _record([c for c in table.columns if c.name in table.key])
 
 
-def _upsert(table: Table, incoming: Composed, *, remember: bool) -> Composed:
+def _upsert(table: Table, incoming: Composed, *, remember: bool, into: Identifier | None = None) -> Composed:
     columns = _columns(table)
     rest = [c.name for c in table.columns if c.name not in table.key]
     update = SQL("update set {}").format(
@@ -133,7 +157,10 @@ def _upsert(table: Table, incoming: Composed, *, remember: bool) -> Composed:
         select {columns} from incoming
         on conflict ({key}) do {action}
     """).format(
-        mirror=mirror_name(table), columns=columns, key=names_list(table.key), action=update if rest else SQL("nothing")
+        mirror=into or mirror_name(table),
+        columns=columns,
+        key=names_list(table.key),
+        action=update if rest else SQL("nothing"),
     )
     if not remember:
         return SQL("with incoming as materialized ({incoming}) {write}").format(incoming=incoming, write=write)

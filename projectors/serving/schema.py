@@ -11,29 +11,18 @@ from psycopg.sql import SQL, Composed, Identifier
 from cdc.catalog import Table
 from cdc.errors import Fatal
 from projectors.read_model import Declarations, History, ReadModel
-from projectors.serving.mirror import create_mirror
 from projectors.serving.refresh import create_history, create_read_model
 
 Connection = psycopg.Connection[Any]
 
 
-def prepare_mirror(connection: Connection, tables: Sequence[Table]) -> None:
-    """Make the mirror's missing tables. Raises Fatal for one whose columns are not the source's any more."""
+def require_unambiguous(tables: Sequence[Table]) -> None:
+    """Raises Fatal for tables that would share a name in the mirror."""
     names = [table.name for table in tables]
     if doubled := {name for name in names if names.count(name) > 1}:
         raise Fatal(
             f"tables of several schemas share the name {', '.join(sorted(doubled))}; capture one with READSIDE_TABLES"
         )
-    for table in tables:
-        mirrored = _mirrored_columns(connection, table)
-        if not mirrored:
-            connection.execute(create_mirror(table))
-        elif mirrored != (columns := [(column.name, column.type) for column in table.columns]):
-            differing = ", ".join(sorted({name for name, _ in set(mirrored) ^ set(columns)})) or "their order"
-            raise Fatal(
-                f"{table.qualified} changed at the source since it was mirrored (columns: {differing}); "
-                "begin with an empty data directory, or `readside rebuild --from snapshot`"
-            )
 
 
 def prepare_declared(connection: Connection, declarations: Declarations) -> frozenset[str]:
@@ -72,15 +61,3 @@ def _kind(declared: ReadModel | History) -> tuple[str, str, Composed]:
     if isinstance(declared, ReadModel):
         return "read_model", "read_models", create_read_model(declared)
     return "history", "history", create_history(declared)
-
-
-def _mirrored_columns(connection: Connection, table: Table) -> list[tuple[str, str]]:
-    return connection.execute(
-        """
-        select a.attname::text, format_type(a.atttypid, a.atttypmod)
-          from pg_attribute a
-         where a.attrelid = to_regclass(format('mirror.%%I', %(name)s::text)) and a.attnum > 0 and not a.attisdropped
-         order by a.attnum
-        """,
-        {"name": table.name},
-    ).fetchall()

@@ -38,7 +38,19 @@ create table if not exists readside.declared (
     fingerprint text not null,
     built_at    timestamptz not null default now()
 );
+alter table readside.declared add column if not exists parked text;
+comment on column readside.declared.parked is 'Why it is left as it stood; null when it is kept up.';
 comment on table readside.declared is 'Which declaration each read model and history was built from.';
+
+create table if not exists readside.mirrored (
+    "table" text primary key,
+    shape   jsonb not null,
+    former  jsonb not null,
+    parked  text
+);
+comment on table readside.mirrored is 'The shape of each source table as the mirror has it, by schema.table.';
+comment on column readside.mirrored.former is 'Present column by former name: rows from before a rename may still come.';
+comment on column readside.mirrored.parked is 'Why it is left as it stood; null when it is kept up.';
 
 create or replace function readside.require_epoch(store_name text, expected bigint) returns void
 language plpgsql as $$

@@ -10,6 +10,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from cdc.catalog import Table
 from projectors.read_model import Declarations, History, ReadModel
+from projectors.serving.difference import DifferenceStatements, difference_statements, history_of_difference
 from projectors.serving.mirror import MirrorStatements, mirror_statements
 from projectors.serving.refresh import build_statement, history_of_snapshot, history_statement, refresh_statement
 
@@ -44,6 +45,7 @@ class Statements:
         self._connection = connection
         self._by_name: Mapping[str, Table] = {table.name: table for table in tables}
         self.mirror: Mapping[str, MirrorStatements] = {t.qualified: mirror_statements(t) for t in tables}
+        self.difference: Mapping[str, DifferenceStatements] = {t.qualified: difference_statements(t) for t in tables}
         self._declarations = declarations
         self._cache: dict[tuple[str, ...], bytes] = {}
         self._columns = {
@@ -82,6 +84,13 @@ class Statements:
         table = self._by_name[history.of]
         return self.render(
             ("loaded", history.name), lambda: history_of_snapshot(history, self._columns[history.name], table)
+        )
+
+    def history_of_difference(self, history: History) -> bytes:
+        """See history_of_difference in difference.py."""
+        table = self._by_name[history.of]
+        return self.render(
+            ("differs", history.name), lambda: history_of_difference(history, self._columns[history.name], table)
         )
 
     def _column_names(self, schema: str, name: str) -> list[str]:

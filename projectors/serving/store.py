@@ -5,27 +5,29 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import logging
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
-from psycopg.rows import dict_row
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Identifier
 
 from cdc.assembler import Transaction
 from cdc.catalog import Table
 from cdc.change import Change
 from cdc.errors import Fatal, Fenced, Transient
+from cdc.shapes import Shapes
 from projectors.batch import Segment, TableChanges, net_changes
-from projectors.checkpoint import Checkpoint, lsn_text, lsn_value
+from projectors.checkpoint import Checkpoint, lsn_text
 from projectors.read_model import Declarations
-from projectors.serving.mirror import changed_name, create_changed, mirror_name
-from projectors.serving.schema import prepare_declared, prepare_mirror
+from projectors.serving.kept import Kept
+from projectors.serving.loading import Loading
+from projectors.serving.mirror import changed_name, create_changed
+from projectors.serving.position import read_checkpoint, take_over
+from projectors.serving.schema import prepare_declared
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 
 logger = logging.getLogger(__name__)
@@ -43,15 +45,21 @@ _CHANGES_PER_SEGMENT = 20_000
 class ServingStore:
     """``Store`` in PostgreSQL."""
 
-    def __init__(self, dsn: str, tables: Sequence[Table], declarations: Declarations) -> None:
-        """``dsn`` as a role that owns the store's schemas; ``tables``: the captured ones, all of them are mirrored."""
+    def __init__(
+        self,
+        dsn: str,
+        tables: Sequence[Table],
+        declarations: Declarations,
+        *,
+        shapes: Shapes,
+        parks: Callable[[str], bool] = lambda _table: False,
+    ) -> None:
+        """``dsn`` as a role that owns the store's schemas; ``tables``: the captured ones, all of them are mirrored.
+
+        ``shapes``: the same tables'; ``parks``: whether a table that changed at the source is left as it stands.
+        """
         self._dsn = dsn
-        self._tables = {table.qualified: table for table in tables}
-        self._declarations = declarations
-        self._histories = {
-            table.qualified: [h for h in declarations.histories if h.of == table.name] for table in tables
-        }
-        self._with_history = frozenset(name for name, histories in self._histories.items() if histories)
+        self._kept = Kept(tables, declarations, shapes, parks)
         self._pruned_at = 0.0
         self._batches = 0
         self._prepared = True  # whether statements are planned once, for few rows
@@ -59,7 +67,17 @@ class ServingStore:
     @property
     def tables(self) -> frozenset[str]:
         """See Store."""
-        return frozenset(self._tables)
+        return frozenset(self._kept.tables)
+
+    @property
+    def former(self) -> Mapping[str, Mapping[str, str]]:
+        """See Store."""
+        return {name: known.former for name, known in self._kept.plan.remember.items()}
+
+    @property
+    def doubt(self) -> str | None:
+        """See Store."""
+        return "; ".join(f"{name}: {why}" for name, why in sorted(self._kept.plan.doubts.items())) or None
 
     def open(self) -> Checkpoint:
         """See Store. Read models whose declaration is new or changed are built from the mirror before this returns."""
@@ -76,28 +94,38 @@ class ServingStore:
                 " -c idle_in_transaction_session_timeout=0",
             )
             self._connection.prepared_max = None
-            self._epoch = self._take_over()
-            checkpoint = self._read_checkpoint()
+            self._epoch = take_over(self._connection, STORE)
+            checkpoint = read_checkpoint(self._connection, STORE)
             with self._transaction(pipelined=False, many_rows=True):
-                prepare_mirror(self._connection, list(self._tables.values()))
-                made = prepare_declared(self._connection, self._declarations)
-                self._statements = Statements(self._connection, list(self._tables.values()), self._declarations)
-                if checkpoint.phase == "streaming":
-                    self._build(made, checkpoint)
-            for table in self._tables.values():
+                self._kept.follow(self._connection, first=checkpoint.phase == "snapshot")
+                made = prepare_declared(self._connection, self._kept.declarations)
+                tables = list(self._kept.tables.values())
+                self._statements = Statements(self._connection, tables, self._kept.declarations)
+                self._kept.park(self._connection, self._statements, made)
+                if checkpoint.phase == "streaming" and self.doubt is None:
+                    self._build(made | self._kept.stale, checkpoint)
+            for table in self._kept.tables.values():
                 self._connection.execute(create_changed(table))
             return checkpoint
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
         """See Store."""
         with self._transaction(pipelined=False, many_rows=True):
-            for table in self._tables.values():
-                self._connection.execute(SQL("truncate {}").format(mirror_name(table)))
+            loading = Loading(self._connection, self._statements, self._kept)
+            first = read_checkpoint(self._connection, STORE).phase == "snapshot"
+            anew = frozenset[str]() if first else loading.begin_difference()
             for rows in changes:
-                self._load_rows(rows)
+                loading.add(rows)
             position = checkpoint()
-            declared = (*self._declarations.histories, *self._declarations.read_models)
-            self._build({one.name for one in declared}, position)
+            declared = self._kept.declarations
+            if first:
+                self._build({one.name for one in (*declared.histories, *declared.read_models)}, position)
+            else:
+                changed = loading.compare(_position(position))
+                self._refresh(changed)
+                self._forget(changed)
+                behind = {model.name for model in declared.read_models if model.tables & anew}
+                self._build(behind | self._kept.stale, position)
             self._move(position)
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
@@ -106,14 +134,11 @@ class ServingStore:
         touched: set[str] = set()
         # Pipelined statements would pile up on this side, so a large transaction is sent one segment after the other.
         with self._transaction(pipelined=not many_rows, many_rows=many_rows):
-            for segment in net_changes(transactions, self._with_history, _CHANGES_PER_SEGMENT):
+            for segment in net_changes(transactions, self._kept.with_history, _CHANGES_PER_SEGMENT):
                 self._apply_segment(segment)
                 touched.update(segment)
-            changed = [self._tables[name] for name in sorted(touched)]
-            names = {table.name for table in changed}
-            for model in self._declarations.read_models:
-                if not names.isdisjoint(model.affected_by):
-                    self._execute(self._statements.refresh(model, changed))
+            changed = [self._kept.tables[name] for name in sorted(touched)]
+            self._refresh(changed)
             self._forget(changed)
             self._remember(transactions)
             self._move(checkpoint, transactions)
@@ -137,6 +162,12 @@ class ServingStore:
             if gone := [key for key, row in changes.rows.items() if row is None]:
                 self._run(("delete", name), statements.delete, gone)
 
+    def _refresh(self, changed: Collection[Table]) -> None:
+        names = {table.name for table in changed}
+        for model in self._kept.declarations.read_models:
+            if not names.isdisjoint(model.affected_by):
+                self._execute(self._statements.refresh(model, changed))
+
     def _forget(self, changed: Collection[Table]) -> None:
         # Deleted, not ON COMMIT DELETE ROWS: that truncates the files of every such table at each commit, 5 ms for
         # fifteen. What deletes leave behind is pruned as the pages are used again, and truncated now and then.
@@ -144,7 +175,7 @@ class ServingStore:
         for table in changed:
             self._run(("forget", table.qualified), self._statements.mirror[table.qualified].forget)
         if self._batches % _BATCHES_PER_TRUNCATE == 0:
-            for table in self._tables.values():
+            for table in self._kept.tables.values():
                 self._execute(SQL("truncate {}").format(changed_name(table)).as_bytes(self._connection))
 
     def _append_histories(self, name: str, changes: TableChanges) -> None:
@@ -162,16 +193,8 @@ class ServingStore:
             )
             for version in changes.versions
         ]
-        for history in self._histories[name]:
+        for history in self._kept.histories[name]:
             self._execute(self._statements.history(history), {"rows": _array(versions)})
-
-    def _load_rows(self, rows: Sequence[Change]) -> None:
-        by_table: dict[str, dict[bytes, bytes]] = {}
-        for change in rows:
-            assert change.key is not None and change.row is not None
-            by_table.setdefault(change.table, {})[change.key] = change.row
-        for name, images in by_table.items():
-            self._run(("load", name), self._statements.mirror[name].load, list(images.values()))
 
     def _remember(self, transactions: Sequence[Transaction]) -> None:
         latest = transactions[-_REMEMBERED_PER_BATCH:]
@@ -224,48 +247,22 @@ class ServingStore:
             self._connection.close()
             raise
 
-    def _take_over(self) -> int:
-        schema = (importlib.resources.files("projectors.serving") / "schema.sql").read_text()
-        with self._connection.transaction():
-            self._connection.execute("select pg_advisory_xact_lock(hashtext('readside schema'))")
-            self._connection.execute(cast("LiteralString", schema))
-            row = self._connection.execute(
-                """
-                insert into readside.checkpoint as c
-                       (store, epoch, phase, end_lsn, applied_at, changes, rate, state)
-                values (%(store)s, 1, 'snapshot', '0/0', now(), 0, 0, '{}')
-                on conflict (store) do update set epoch = c.epoch + 1
-                returning epoch
-                """,
-                {"store": STORE},
-            ).fetchone()
-        assert row is not None
-        return row[0]
-
-    def _read_checkpoint(self) -> Checkpoint:
-        with self._connection.cursor(row_factory=dict_row) as cursor:
-            row = cursor.execute(
-                """
-                select phase, end_lsn::text as end_lsn, (extract(epoch from committed_at) * 1000000)::bigint as committed_us,
-                       changes, rate, state
-                  from readside.checkpoint
-                 where store = %(store)s
-                """,
-                {"store": STORE},
-            ).fetchone()
-        assert row is not None
-        position: dict[str, Any] = row | {"end_lsn": lsn_value(row["end_lsn"])}
-        return Checkpoint(**position)
-
     def _build(self, names: Collection[str], checkpoint: Checkpoint) -> None:
-        at = {"end_lsn": lsn_text(checkpoint.end_lsn), "at": checkpoint.committed_at}
-        for history in self._declarations.histories:
+        at = _position(checkpoint)
+        for history in self._kept.declarations.histories:
             if history.name in names:
                 self._execute(self._statements.history_of_snapshot(history), at)
-        for model in self._declarations.read_models:
+        for model in self._kept.declarations.read_models:
             if model.name in names:
                 logger.info("building a read model", extra={"action": "model_build", "model": model.name})
+                self._execute(
+                    SQL("delete from {}").format(Identifier("read_models", model.name)).as_bytes(self._connection)
+                )
                 self._execute(self._statements.build(model))
+
+
+def _position(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"end_lsn": lsn_text(checkpoint.end_lsn), "at": checkpoint.committed_at}
 
 
 def _array(rows: Sequence[bytes]) -> str:

@@ -10,30 +10,37 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdc.catalog import read_tables
-from cdc.control import Snapshot
+from cdc.catalog import Table, read_tables
+from cdc.control import Control
+from cdc.errors import Transient
+from cdc.shapes import Shapes, read_shapes
 from config.settings import Settings
 from projectors import registry
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import Store
 from projectors.loop import Projector
-from projectors.read_model import Declarations
 from projectors.serving.store import ServingStore
+from projectors.watch import Watch
 from tests.scripted import PREFIX, ScriptedLog, ScriptedReader, ScriptedSource
+from tests.snapshots import ScriptedSnapshots
+
+MODELS = registry.load("projectors.read_models")
 
 
 class Pipeline:
     """The write database's changes on their way into one store; ``project`` runs a fresh projector until all is read."""
 
-    def __init__(
-        self, shop_dsn: str, directory: Path, make_store: Callable[[tuple[Any, ...], Declarations], Store]
-    ) -> None:
+    def __init__(self, shop_dsn: str, directory: Path, make_store: Callable[[tuple[Any, ...], Shapes], Store]) -> None:
+        self._dsn = shop_dsn
         self._directory = directory
         self.tables = read_tables(shop_dsn, "readside")
         self.log = ScriptedLog(self.tables)
         self.source = ScriptedSource(shop_dsn, self.log)
         self.sql = self.source.connection.execute
-        self._make_store = lambda: make_store(self.tables, registry.load("projectors.read_models"))
+        self.snapshots = ScriptedSnapshots(self.source)
+        self._make_store = make_store
+        self.parked_on_change: tuple[str, ...] = ()
+        self.requests: list[str] = []  # for snapshots, by the projectors
 
     def commit(self, *statements: str) -> None:
         """One source transaction; its records are sent to the log."""
@@ -46,30 +53,70 @@ class Pipeline:
         for transaction in self.source.flush():
             self.log.send(transaction)
 
-    def project(self, choose: Callable[[list[Any]], tuple[Any, int]] | None = None) -> Store:
-        """Read all there is in the log into the store, with a new projector; the store is left open."""
+    def miss(self, *statements: str) -> None:
+        """Source transactions that nobody captures."""
+        for statement in statements:
+            self.sql(statement)  # pyright: ignore[reportArgumentType]
+        self.source.flush()
+
+    def alter(self, *statements: str) -> None:
+        """Change tables; what was committed before has been sent by now."""
+        for statement in statements:
+            self.sql(statement)  # pyright: ignore[reportArgumentType]
+        self.tables = read_tables(self._dsn, "readside")
+        self.source.learn(self.tables)
+
+    def project_until_done(self) -> None:
+        """As a projector's process does: begin anew whenever that is asked for. Snapshots are taken as they are wanted."""
+        for _ in range(5):
+            try:
+                self.project().close()
+            except Transient:
+                continue
+            return
+        raise AssertionError("it begins anew for ever")
+
+    def project(
+        self,
+        choose: Callable[[list[Any]], tuple[Any, int]] | None = None,
+        *,
+        control: Callable[[], Control] | None = None,
+        known: tuple[tuple[Table, ...], Shapes] | None = None,
+    ) -> Store:
+        """Read all there is in the log into the store, with a new projector; the store is left open.
+
+        ``known``: the catalogue as the projector believes it to be; by default as it is.
+        """
+        control = control or (lambda: self.snapshots.control)
         stop = threading.Event()
         reader = ScriptedReader(self.log, choose or (lambda unread: (unread[0], 1000)))
         poll = reader.poll
 
         def poll_until_drained(timeout_s: float, most_records: int) -> Any:
             records = poll(timeout_s, most_records)
-            if reader.drained():
+            if not records and reader.drained():  # nothing more, and what was read is applied
                 stop.set()
             return records
 
         reader.poll = poll_until_drained
-        store = self._make_store()
-        nothing = {topic: {str(n): 0 for t, n in self.log.partitions if t == topic} for topic, _ in self.log.partitions}
-        snapshot = Snapshot(system_identifier=1, database="shop", slot="readside", begin=nothing, end=nothing)
+        tables, shapes = known or self.catalogue()
+        store = self._make_store(tables, shapes)
         # So few that transactions go through the spool, and partitions are made to wait for each other.
         settings = Settings(topic_prefix=PREFIX, data_dir=self._directory, buffered_changes=5)
         try:
-            Projector(settings, store, self.tables, reader, snapshot=lambda: snapshot).run(stop)
+            watch = Watch(lambda: read_shapes(self._dsn, "readside"), shapes)
+            Projector(settings, store, tables, reader, watch=watch, control=control, request=self._request).run(stop)
         except BaseException:
             store.close()
             raise
         return store
+
+    def catalogue(self) -> tuple[tuple[Table, ...], Shapes]:
+        return read_tables(self._dsn, "readside"), read_shapes(self._dsn, "readside")
+
+    def _request(self, reason: str) -> None:
+        self.requests.append(reason)
+        self.snapshots.take()
 
     def close(self) -> None:
         self.source.close()
@@ -78,11 +125,13 @@ class Pipeline:
 @pytest.fixture
 def serving(shop_database: str, store_database: str, tmp_path: Path) -> Iterator[Pipeline]:
     """The reference application's tables into the serving store."""
-    pipeline = Pipeline(
-        shop_database,
-        tmp_path,
-        lambda tables, models: ServingStore(store_database, tables, models.of_store("serving")),
-    )
+
+    def make(tables: tuple[Table, ...], shapes: Shapes) -> Store:
+        models = MODELS.of_store("serving")
+        parks = lambda table: table in pipeline.parked_on_change  # noqa: E731
+        return ServingStore(store_database, tables, models, shapes=shapes, parks=parks)
+
+    pipeline = Pipeline(shop_database, tmp_path, make)
     yield pipeline
     pipeline.close()
 
@@ -93,8 +142,8 @@ def analytics(shop_database: str, tmp_path: Path) -> Iterator[Pipeline]:
     pipeline = Pipeline(
         shop_database,
         tmp_path,
-        lambda tables, models: AnalyticsStore(
-            tmp_path / "live.duckdb", tables, models.of_store("analytics"), memory_limit="1GB"
+        lambda tables, shapes: AnalyticsStore(
+            tmp_path / "live.duckdb", tables, MODELS.of_store("analytics"), memory_limit="1GB", shapes=shapes
         ),
     )
     yield pipeline

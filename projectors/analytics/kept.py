@@ -1,0 +1,119 @@
+"""What the analytics store keeps up: the tables that its read models read, and these, less what is parked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+
+import duckdb
+
+from cdc.catalog import Table
+from cdc.shapes import Shapes
+from projectors.alteration import Plan, require_tables, with_missing
+from projectors.analytics.following import follow_source, make_anew, remember, remembered
+from projectors.analytics.mirror import literal, quoted
+from projectors.parking import parked_with, without
+from projectors.read_model import Declarations, ReadModel
+
+logger = logging.getLogger(__name__)
+
+Connection = duckdb.DuckDBPyConnection
+
+
+class Kept:
+    """Changes with the source: ``follow`` and then ``park`` say what is kept up from there on."""
+
+    def __init__(
+        self, tables: Sequence[Table], declarations: Declarations, shapes: Shapes, parks: Callable[[str], bool]
+    ) -> None:
+        """See AnalyticsStore."""
+        self.tables = {t.qualified: t for t in tables if t.name in declarations.tables}  #: by schema.table
+        self.models = declarations.read_models
+        self.columns: dict[str, list[str]] = {}  #: by read model
+        self.plan = Plan()
+        self.stale: frozenset[str] = frozenset()  #: read models that were parked and have fallen behind
+        self._declarations = declarations
+        self._shapes = shapes
+        self._parks = parks
+
+    def follow(self, connection: Connection) -> None:
+        """Bring the mirror in line with the source's tables."""
+        tables = list(self.tables.values())
+        require_tables(self._declarations.tables, tables, remembered(connection))
+        self.plan = follow_source(connection, tables, self._shapes, self._parks)
+        for name, why in self.plan.parked.items():
+            logger.warning("table parked", extra={"action": "table_parked", "table": name, "reason": why})
+        self.tables = {
+            table.qualified: with_missing(table, self.plan.remember[table.qualified])
+            for table in tables
+            if table.qualified not in self.plan.parked
+        }
+
+    def make_doubtful_anew(self, connection: Connection) -> frozenset[str]:
+        """Give the mirrors of tables in doubt the source's columns, for a snapshot to fill; returns the tables' names."""
+        doubtful = [self.tables[name] for name in self.plan.doubts]
+        for table in doubtful:
+            make_anew(connection, table)
+            remember(connection, table.qualified, self.plan.remember[table.qualified])
+        self.plan.doubts.clear()
+        return frozenset(table.name for table in doubtful)
+
+    def prepare_models(self, connection: Connection) -> frozenset[str]:
+        """Make the read models that are missing or were built from another declaration; returns their names: now empty."""
+        built = dict(connection.execute("select name, fingerprint from readside.declared").fetchall())
+        made = [model for model in self.models if built.get(model.name) != model.fingerprint]
+        for model in made:
+            name = quoted(model.name)
+            connection.execute(f"drop table if exists main.{name}")
+            connection.execute(f"create table main.{name} ({model.columns})")
+            connection.execute(f"comment on table main.{name} is {literal(model.comment)}")
+            connection.execute("delete from readside.declared where name = $name", {"name": model.name})
+            connection.execute(
+                "insert into readside.declared (name, fingerprint) values ($name, $fingerprint)",
+                {"name": model.name, "fingerprint": model.fingerprint},
+            )
+        self.columns = {
+            model.name: [
+                row[0]
+                for row in connection.execute(
+                    "select column_name from duckdb_columns() where schema_name = 'main' and table_name = $name "
+                    "order by column_index",
+                    {"name": model.name},
+                ).fetchall()
+            ]
+            for model in self.models
+        }
+        return frozenset(model.name for model in made)
+
+    def park(self, connection: Connection, made: Collection[str] = ()) -> None:
+        """Leave read models as they stand that read what is parked, or that cannot be computed on the mirror any more.
+
+        One that was just ``made`` from a new declaration fails for all to see instead.
+        """
+        tables = {name.partition(".")[2]: why for name, why in self.plan.parked.items()}
+        parked = parked_with(self._declarations, tables)
+        for model in self._declarations.read_models:
+            # In doubt, the mirror is not yet what they will read.
+            if model.name not in parked and model.name not in made and not self.plan.doubts:
+                parked |= _why_broken(connection, model)
+        before = connection.execute("select name from readside.declared where parked is not null").fetchall()
+        self.stale = frozenset(name for (name,) in before if name not in parked)
+        connection.execute("update readside.declared set parked = null")
+        for name, why in parked.items():
+            logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
+            connection.execute(
+                "update readside.declared set parked = $why where name = $name", {"name": name, "why": why}
+            )
+        self.models = without(self._declarations, parked).read_models
+
+
+def _why_broken(connection: Connection, model: ReadModel) -> dict[str, str]:
+    # Binding is enough to see a column that is not there any more; nothing is read.
+    try:
+        for table, keys in model.affected_by.items():
+            connection.execute(f"explain with changed as (from mirror.{quoted(table)}) {keys}")
+        names = ", ".join(f"null as {quoted(name)}" for name in model.key)
+        connection.execute(f"explain with affected as (select {names}) {model.query}")
+    except duckdb.BinderException as exc:
+        return {model.name: str(exc).partition(chr(10))[0]}
+    return {}

@@ -1,0 +1,86 @@
+"""What the serving store keeps up: the captured tables and the declared ones, less what is parked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import psycopg
+
+from cdc.catalog import Table
+from cdc.shapes import Shapes
+from projectors.alteration import Plan, require_tables, with_missing
+from projectors.parking import parked_with, without
+from projectors.read_model import Declarations, History
+from projectors.serving.following import follow_source, make_anew, remember, remembered
+from projectors.serving.parked import failing, note_parked
+from projectors.serving.schema import require_unambiguous
+from projectors.serving.statements import Statements
+
+logger = logging.getLogger(__name__)
+
+Connection = psycopg.Connection[Any]
+
+
+class Kept:
+    """Changes with the source: ``follow`` and then ``park`` say what is kept up from there on."""
+
+    def __init__(
+        self, tables: Sequence[Table], declarations: Declarations, shapes: Shapes, parks: Callable[[str], bool]
+    ) -> None:
+        """See ServingStore."""
+        self.tables = {table.qualified: table for table in tables}  #: by schema.table
+        self.declarations = declarations
+        self.histories: Mapping[str, Sequence[History]] = {}  #: by schema.table
+        self.with_history: frozenset[str] = frozenset()  #: tables of which there is a history
+        self.plan = Plan()
+        self.stale: frozenset[str] = frozenset()  #: read models that were parked and have fallen behind
+        self._shapes = shapes
+        self._parks = parks
+        self._parked: Mapping[str, str] = {}  # declared tables that read a parked one, and why
+
+    def follow(self, connection: Connection, *, first: bool) -> None:
+        """Bring the mirror in line with the source's tables; ``first``: the store holds nothing yet."""
+        tables = list(self.tables.values())
+        require_unambiguous(tables)
+        require_tables(self.declarations.tables, tables, remembered(connection))
+        self.plan = follow_source(connection, tables, self._shapes, self._parks)
+        if first:
+            self.make_doubtful_anew(connection)
+        parked = self.plan.parked
+        for name, why in parked.items():
+            logger.warning("table parked", extra={"action": "table_parked", "table": name, "reason": why})
+        self.tables = {
+            table.qualified: with_missing(table, self.plan.remember[table.qualified])
+            for table in tables
+            if table.qualified not in parked
+        }
+        self._parked = parked_with(self.declarations, {name.partition(".")[2]: why for name, why in parked.items()})
+        self.declarations = without(self.declarations, self._parked)
+
+    def make_doubtful_anew(self, connection: Connection) -> list[Table]:
+        """Give the mirrors of tables in doubt the source's columns, for a snapshot to fill; returns the tables."""
+        doubtful = [self.tables[name] for name in self.plan.doubts]
+        for table in doubtful:
+            make_anew(connection, table)
+            remember(connection, table.qualified, self.plan.remember[table.qualified])
+        self.plan.doubts.clear()
+        return doubtful
+
+    def park(self, connection: Connection, statements: Statements, made: Collection[str] = ()) -> None:
+        """Leave declared tables as they stand that read what is parked, or that cannot be computed on the mirror any more.
+
+        One that was just ``made`` from a new declaration fails for all to see instead.
+        """
+        names = {declared.name for declared in (*self.declarations.histories, *self.declarations.read_models)}
+        # In doubt, the mirror is not yet what they will read.
+        looked_at = frozenset[str]() if self.plan.doubts else names - frozenset(made)
+        broken = failing(connection, statements, self.declarations, looked_at)
+        self.stale = note_parked(connection, {**self._parked, **broken})
+        for name, why in {**self._parked, **broken}.items():
+            logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
+        self.declarations = without(self.declarations, broken)
+        declared = self.declarations.histories
+        self.histories = {t.qualified: [h for h in declared if h.of == t.name] for t in self.tables.values()}
+        self.with_history = frozenset(name for name, histories in self.histories.items() if histories)

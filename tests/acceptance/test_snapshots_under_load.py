@@ -1,0 +1,210 @@
+"""New snapshots of a source that is being written to, on the real stack: every store ends equal to the source."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.sql import SQL, Identifier
+
+from cdc.control import Control, read_control, request_snapshot
+from projectors import registry
+from projectors.checkpoint import lsn_value
+from projectors.run import captured_tables
+from projectors.verify import oracle_of, verify
+from stack.load import Load
+from tests.backends import Stack
+from tests.databases import eventually
+
+
+def test_table_added_later_is_brought_in_with_the_rows_it_had(stack: Stack) -> None:
+    stack.wait_healthy()
+    with load(stack, rate=20), owner(stack) as source:
+        source.execute("create table public.parcels (id bigint primary key, name text not null)")
+        source.execute("insert into public.parcels select n, 'parcel ' || n from generate_series(1, 1000) n")
+        source.execute("grant select on public.parcels to readside_cdc")
+        source.execute("alter publication readside add table public.parcels")
+        source.execute("delete from public.parcels where id % 7 = 0")
+        eventually(lambda: "parcels" in mirrored(stack), what="the table is mirrored", deadline_s=120)
+        source.execute("update public.parcels set name = 'again' where id % 5 = 0")
+    assert mirror_equals_source(stack)
+
+
+def test_columns_that_come_go_and_change_under_load_are_followed(stack: Stack) -> None:
+    stack.wait_healthy()
+    with load(stack, rate=30), owner(stack) as source:
+        stack.pause("projector-serving")
+        try:  # what follows piles up before it
+            source.execute("alter table public.products add column origin text not null default 'here'")
+            source.execute("update public.products set origin = 'there' where id % 2 = 0")
+            source.execute("alter table public.products rename column origin to made_in")
+            source.execute("update public.products set made_in = 'somewhere' where id % 3 = 0")
+        finally:
+            stack.resume("projector-serving")
+        source.execute("alter table public.products add column weight integer default (random() * 100)::integer")
+        source.execute("update public.products set weight = 7 where id % 5 = 0")
+        eventually(lambda: "weight" in mirrored(stack, "products"), what="the columns are mirrored", deadline_s=120)
+        source.execute("alter table public.products alter column weight type text using weight || ' g'")
+        source.execute("update public.products set weight = '8 g' where id % 4 = 0")
+        retyped = lambda: mirrored(stack, "products").get("weight") == "text"  # noqa: E731
+        eventually(retyped, what="the type is mirrored", deadline_s=120)
+        source.execute("alter table public.products drop column weight, drop column made_in")
+        source.execute("update public.products set description = 'plain' where id % 2 = 1")
+        gone = lambda: "made_in" not in mirrored(stack, "products")  # noqa: E731
+        eventually(gone, what="the columns are gone", deadline_s=120)
+    assert mirror_equals_source(stack)
+
+
+def test_type_changed_before_its_rows_were_read_does_not_stop_the_pipeline_for_ever(stack: Stack) -> None:
+    stack.wait_healthy()
+    with load(stack, rate=20), owner(stack) as source:
+        stack.pause("connect")
+        try:
+            source.execute("alter table public.sellers add column rank text default 'x'")
+            source.execute("update public.sellers set rank = 'y'")
+            source.execute("alter table public.sellers alter column rank drop default")
+            source.execute("alter table public.sellers alter column rank type integer using length(rank)")
+        finally:
+            stack.resume("connect")
+        retyped = lambda: mirrored(stack, "sellers").get("rank") == "integer"  # noqa: E731
+        eventually(retyped, what="the type is mirrored", deadline_s=180)
+    assert mirror_equals_source(stack)
+
+
+def test_snapshot_under_load_after_the_slot_was_lost_brings_every_store_in_line(stack: Stack) -> None:
+    stack.wait_healthy()
+    with load(stack, rate=40):
+        generation = begin_snapshot(stack)
+        eventually(lambda: loaded(stack, generation), what="both stores load the first one", deadline_s=120)
+        stop_connector(stack)
+        drop_slot(stack)
+        delete_some_comments(stack)
+        generation = begin_snapshot(stack)
+        stack.kill("projector-serving")
+        eventually(lambda: loaded(stack, generation), what="both stores load the second one", deadline_s=120)
+        stack.kill("connect")
+        stack.wait_healthy(120)
+    assert mirror_equals_source(stack)
+    verdicts = [
+        verify(stack.settings, oracle_of(model, stack.settings.models))
+        for model in registry.load(stack.settings.models).read_models
+    ]
+    assert [verdict for verdict in verdicts if verdict.differences] == []
+
+
+@contextmanager
+def load(stack: Stack, *, rate: float) -> Generator[None]:
+    """Traffic while the block runs; what went wrong with it is raised at its end."""
+    failed: list[BaseException] = []
+    traffic = Load(f"http://{stack.settings.writer_address}", seed=77, rate=rate, workers=3)
+    traffic.prepare(users=40, products=20)
+
+    def work() -> None:
+        try:
+            traffic.run(600)
+        except BaseException as exc:
+            failed.append(exc)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        traffic.stop()
+        thread.join()
+    assert not failed, failed
+
+
+@contextmanager
+def owner(stack: Stack) -> Generator[psycopg.Connection[Any]]:
+    """The write database, as somebody who may change its tables."""
+    parts = conninfo_to_dict(secret(stack.settings.admin_dsn)) | {"dbname": "shop"}
+    with psycopg.connect(make_conninfo("", **parts), autocommit=True) as source:
+        yield source
+
+
+def mirrored(stack: Stack, table: str | None = None) -> dict[str, str]:
+    """The mirror's tables, or one's columns with their types."""
+    query = "select table_name, '' from information_schema.tables where table_schema = 'mirror'"
+    if table is not None:
+        query = """select column_name, data_type from information_schema.columns
+                    where table_schema = 'mirror' and table_name = %(table)s"""
+    with psycopg.connect(secret(stack.settings.serving_dsn)) as store:
+        return dict(store.execute(query, {"table": table}).fetchall())  # pyright: ignore[reportArgumentType]
+
+
+def control(stack: Stack) -> Control:
+    return read_control(stack.settings.kafka, stack.settings.topic_prefix)
+
+
+def begin_snapshot(stack: Stack) -> int:
+    """Ask for one and wait until it lies in Kafka whole; its generation."""
+    before = control(stack).latest
+    assert before is not None
+    request_snapshot(stack.settings.kafka, stack.settings.topic_prefix, "a test asks")
+    taken = lambda: control(stack).after(before.generation) is not None  # noqa: E731
+    eventually(taken, what="a snapshot is taken", deadline_s=90)
+    return before.generation + 1
+
+
+def loaded(stack: Stack, generation: int) -> bool:
+    with psycopg.connect(secret(stack.settings.serving_dsn)) as store:
+        row = store.execute("select state->'generation' from readside.checkpoint where store = 'serving'").fetchone()
+    try:
+        analytics = httpx.get(f"http://{stack.settings.analytics_address}/state").json()
+    except httpx.HTTPError:
+        return False
+    return row is not None and min(row[0] or 0, analytics["state"].get("generation", 0)) >= generation
+
+
+def stop_connector(stack: Stack) -> None:
+    httpx.put(f"{stack.settings.connect_url}/connectors/{stack.settings.connector}/stop").raise_for_status()
+
+
+def drop_slot(stack: Stack) -> None:
+    with psycopg.connect(secret(stack.settings.source_dsn), autocommit=True) as source:
+        unused = "select from pg_replication_slots where slot_name = %(slot)s and not active"
+        name = {"slot": stack.settings.slot}
+        eventually(lambda: source.execute(unused, name).fetchone() is not None, what="the slot is released")
+        source.execute("select pg_drop_replication_slot(%(slot)s)", name)
+
+
+def delete_some_comments(stack: Stack) -> None:
+    """Rows of which no delete will ever be streamed."""
+    with psycopg.connect(secret(stack.settings.writer_dsn)) as source:
+        source.execute("delete from follows where follower_id % 2 = 0")
+        source.execute("delete from comments where id % 3 = 0")
+
+
+def mirror_equals_source(stack: Stack) -> bool:
+    """Every row of every captured table, as text, once the serving store has come as far as the source stands now."""
+    with (
+        psycopg.connect(secret(stack.settings.source_dsn), autocommit=True) as source,
+        psycopg.connect(secret(stack.settings.serving_dsn), autocommit=True) as store,
+    ):
+        now = value(source, "select pg_current_wal_insert_lsn()::text")
+        position = "select end_lsn::text from readside.checkpoint where store = 'serving'"
+        eventually(
+            lambda: lsn_value(value(store, position)) >= lsn_value(now), what="the store catches up", deadline_s=60
+        )
+        query = SQL("select t::text from {} t order by 1")
+        for table in captured_tables(stack.settings):
+            expected = source.execute(query.format(Identifier(table.schema, table.name))).fetchall()
+            stored = store.execute(query.format(Identifier("mirror", table.name))).fetchall()
+            assert stored == expected, table.qualified
+    return True
+
+
+def value(connection: psycopg.Connection[Any], query: str) -> str:
+    row = connection.execute(query).fetchone()  # pyright: ignore[reportArgumentType]
+    assert row is not None
+    return row[0]
+
+
+def secret(dsn: object) -> str:
+    return dsn.get_secret_value()  # pyright: ignore[reportAttributeAccessIssue]
