@@ -48,7 +48,7 @@ class AnalyticsStore:
     def __init__(self, path: Path, tables: Sequence[Table], declarations: Declarations, *, memory_limit: str) -> None:
         """``path``: the file, made if missing; of ``tables`` those that ``declarations`` read are mirrored."""
         self._path = path
-        self._tables = {t.qualified: t for t in tables if t.name in declarations.tables}
+        self._tables = {t.qualified: t for t in tables if t.mirror in declarations.tables}
         self._models = declarations.read_models
         self._memory_limit = memory_limit
         self._moved = threading.Condition()
@@ -254,7 +254,7 @@ class AnalyticsStore:
             self._connection.execute(statement)
 
     def _name(self, qualified: str) -> str:
-        return self._tables[qualified].name
+        return self._tables[qualified].mirror
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

@@ -49,7 +49,7 @@ class ServingStore:
         self._tables = {table.qualified: table for table in tables}
         self._declarations = declarations
         self._histories = {
-            table.qualified: [h for h in declarations.histories if h.of == table.name] for table in tables
+            table.qualified: [h for h in declarations.histories if h.of == table.mirror] for table in tables
         }
         self._with_history = frozenset(name for name, histories in self._histories.items() if histories)
         self._pruned_at = 0.0
@@ -73,7 +73,9 @@ class ServingStore:
                 options="-c synchronous_commit=off -c jit=off -c random_page_cost=1.1 -c plan_cache_mode=force_generic_plan"
                 " -c enable_hashjoin=off -c enable_mergejoin=off"
                 # A first load waits for Kafka inside its transaction.
-                " -c idle_in_transaction_session_timeout=0",
+                " -c idle_in_transaction_session_timeout=0"
+                # Values of type money come as the source holds them under this setting (cdc/connector.toml).
+                " -c lc_monetary=C",
             )
             self._connection.prepared_max = None
             self._epoch = self._take_over()
@@ -110,7 +112,7 @@ class ServingStore:
                 self._apply_segment(segment)
                 touched.update(segment)
             changed = [self._tables[name] for name in sorted(touched)]
-            names = {table.name for table in changed}
+            names = {table.mirror for table in changed}
             for model in self._declarations.read_models:
                 if not names.isdisjoint(model.affected_by):
                     self._execute(self._statements.refresh(model, changed))
