@@ -148,7 +148,7 @@ def decode_change(value: bytes, key: bytes | None, headers: Headers) -> Change |
     return Change(
         table=f"{source.schema}.{source.table}",
         op=op,
-        key=None if key is None else bytes(_payload(key)),
+        key=None if key is None else _key(key, source),
         row=row if columns is None else columns,
         partial=columns is not None,
         old_key=old_key,
@@ -171,6 +171,8 @@ def decode_end(value: bytes) -> End | None:
     if boundary.status != "END":
         raise Poison(f"unknown transaction status {boundary.status!r}")
     xid, _, lsn = boundary.id.partition(":")
+    if not (xid.isdecimal() and lsn.isdecimal()):
+        raise Poison("a transaction's END has no position: its id is not xid:lsn")
     return End(
         xid=int(xid),
         end_lsn=int(lsn),
@@ -207,15 +209,39 @@ def _without_unavailable(row: bytes) -> bytes | None:
     return msgspec.json.encode(there) if len(there) < len(columns) else None
 
 
+def _key(key: bytes, source: _Source) -> bytes:
+    payload = _json_object(key)
+    if payload is None:
+        raise Poison(f"the key of {source.schema}.{source.table} is no JSON object: another converter wrote it")
+    return payload
+
+
 def _old_key(headers: Headers) -> bytes | None:
     for name, value in headers:
         if name == _OLD_KEY_HEADER:
-            return bytes(_payload(value))
+            payload = _json_object(value)
+            if payload is None:
+                raise Poison(
+                    f"header {name} is no JSON object: the connector needs header.converter as in connector.toml"
+                )
+            return payload
     return None
+
+
+def _json_object(value: bytes) -> bytes | None:
+    # Looked at from outside only: PostgreSQL parses it, and this is done for every record.
+    try:
+        payload = bytes(_payload(value))
+    except msgspec.MsgspecError:
+        return None
+    return payload if payload.startswith(b"{") and payload.endswith(b"}") else None
 
 
 def _previous_end(sequence: str | None) -> int | None:
     if sequence is None:
         return None
-    last_commit, _ = _sequence.decode(sequence)
-    return None if last_commit is None else int(last_commit)
+    try:
+        last_commit, _ = _sequence.decode(sequence)
+        return None if last_commit is None else int(last_commit)
+    except (msgspec.MsgspecError, ValueError) as exc:
+        raise Poison(f"not a Debezium change envelope: source.sequence: {type(exc).__name__}") from exc
