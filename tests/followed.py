@@ -90,18 +90,11 @@ class Followed:
         """Make the tables, their first rows and the publication."""
         role = Identifier(str(conninfo_to_dict(self.capture)["user"]))
         grant = SQL("grant usage on schema {0} to {1}; grant select on all tables in schema {0} to {1}")
-        whole = [
-            SQL(cast("LiteralString", name)) for name in ("scalars", "arrays", "long", *TABLES) if name != "listed"
-        ]
         with self.source() as source:
             run(source, (*zoo.create(), sql("setup"), *zoo.insert(1), sql("before")))
             for (schema,) in source.execute("select nspname from pg_namespace where nspname !~ '^pg_|^inf'").fetchall():
                 source.execute(grant.format(Identifier(schema), role))
-            source.execute(
-                SQL("create publication {} for table {}, listed (id, v, d) with (publish_via_partition_root)").format(
-                    Identifier(self.name), SQL(", ").join(whole)
-                )
-            )
+            publish(source, self.name)
 
     def start(self) -> None:
         """Begin to follow; returns when the snapshot is in the mirror."""
@@ -146,9 +139,9 @@ class Followed:
             for name in (self.name, f"{self.name}_mirror"):
                 admin.execute(SQL("drop database {} with (force)").format(Identifier(name)))
 
-    def record(self, path: Path, names: Iterable[str]) -> None:
-        """Write these tables' records and what the source says of their rows, for tests without Kafka."""
-        wanted = topics_of(self.name, [self.tables[name] for name in names])
+    def record(self, path: Path) -> None:
+        """Write all records and what the source says of their rows, for tests without Kafka."""
+        wanted = topics_of(self.name, list(self.tables.values()))
         with closing(KafkaPythonReader(self.settings.kafka)) as reader:
             partitions = [p for topic in (*wanted, transaction_topic(self.name)) for p in reader.partitions(topic)]
             ends = reader.end_offsets(partitions)
@@ -157,7 +150,7 @@ class Followed:
             while len(records) < sum(ends.values()):
                 records += [_recorded(record, self.name) for record in reader.poll(0.5, 10_000)]
         with self.source() as source:
-            rows = {name: rows_as_text(source, self.tables[name], source=True) for name in names}
+            rows = {name: rows_as_text(source, table, source=True) for name, table in self.tables.items()}
         path.write_bytes(gzip.compress(json.dumps({"records": records, "rows": rows}).encode(), mtime=0))
 
     def _streams(self) -> bool:
@@ -199,6 +192,16 @@ def run(connection: psycopg.Connection[Any], statements: Iterable[str]) -> None:
     """Run statement after statement, each a transaction."""
     for statement in statements:
         connection.execute(cast("LiteralString", statement))
+
+
+def publish(source: psycopg.Connection[Any], name: str) -> None:
+    """Make the publication of all tables of zoo and fixtures/rows."""
+    whole = [SQL(cast("LiteralString", table)) for table in ("scalars", "arrays", "long", *TABLES) if table != "listed"]
+    source.execute(
+        SQL("create publication {} for table {}, listed (id, v, d) with (publish_via_partition_root)").format(
+            Identifier(name), SQL(", ").join(whole)
+        )
+    )
 
 
 def rows_as_text(connection: psycopg.Connection[Any], table: Table, *, source: bool) -> list[list[str | None]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,52 +23,42 @@ from projectors.loop import Projector
 from projectors.read_model import Declarations
 from projectors.serving.store import ServingStore
 from tests import zoo
-from tests.followed import PLAIN, rows_as_text, run
+from tests.followed import PLAIN, publish, rows_as_text, run, sql
+from tests.scripted import ScriptedLog, ScriptedReader
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "debezium" / "zoo.json.gz"
 ZOO = {"scalars": zoo.SCALARS, "arrays": zoo.ARRAYS, "long": zoo.LONG}
 
 
-class RecordedReader:
-    """``LogReader`` over recorded records."""
+class RecordedReader(ScriptedReader):
+    """``LogReader`` over recorded records; sets ``stop`` when all are read."""
 
     def __init__(self, records: list[Any], stop: threading.Event) -> None:
-        self.log: dict[tuple[str, int], list[Record]] = {}
-        self._next: dict[tuple[str, int], int] = {}
-        self._stop = stop
+        log = ScriptedLog(())
+        log.partitions = {}
         for each in records:
             key, value = (None if each[part] is None else each[part].encode() for part in ("key", "value"))
             headers = [(name, told.encode()) for name, told in each["headers"]]
             partition = (each["topic"], each["partition"])
-            self.log.setdefault(partition, []).append(Record(partition, each["offset"], key, value, headers))
-
-    def assign(self, offsets: Mapping[tuple[str, int], int]) -> None:
-        self._next = dict(offsets)
+            log.partitions.setdefault(partition, []).append(Record(partition, each["offset"], key, value, headers))
+        super().__init__(log, lambda unread: (unread[0], 10_000))
+        self.log = log.partitions
+        self._stop = stop
 
     def poll(self, timeout_s: float, most_records: int) -> list[Record]:
-        records = [
-            record
-            for partition, next_ in self._next.items()
-            for record in self.log[partition]
-            if record.offset >= next_
-        ]
-        self._next = {partition: self.log[partition][-1].offset + 1 for partition in self._next}
-        if not records:
+        records = super().poll(timeout_s, most_records)
+        if self.drained():
             self._stop.set()
         return records
 
-    def end_offsets(self, partitions: Any) -> dict[tuple[str, int], int]:
-        return {partition: self.log[partition][-1].offset + 1 for partition in partitions}
-
-    def partitions(self, topic: str) -> list[tuple[str, int]]:
-        return [partition for partition in self.log if partition[0] == topic]
-
-    def close(self) -> None:
-        return
-
-    def snapshot_end(self, partition: tuple[str, int]) -> int:
-        offsets = [record.offset + 1 for record in self.log[partition] if b'"op":"r"' in (record.value or b"")]
-        return max(offsets, default=0)
+    def snapshot(self) -> Snapshot:
+        begin: dict[str, dict[str, int]] = {}
+        end: dict[str, dict[str, int]] = {}
+        for (topic, number), records in self.log.items():
+            offsets = [record.offset + 1 for record in records if b'"op":"r"' in (record.value or b"")]
+            begin.setdefault(topic, {})[str(number)] = 0
+            end.setdefault(topic, {})[str(number)] = max(offsets, default=0)
+        return Snapshot(system_identifier=1, database="zoo", slot="zoo", begin=begin, end=end)
 
 
 @pytest.fixture(scope="module")
@@ -77,31 +66,22 @@ def recorded() -> dict[str, Any]:
     return json.loads(gzip.decompress(RECORDED.read_bytes()))
 
 
-def test_recorded_records_give_the_rows_of_the_source(recorded, shop_database, store_database):
+def test_recorded_records_applied_as_one_batch_give_the_rows_of_the_source(recorded, shop_database, store_database):
     with psycopg.connect(shop_database, autocommit=True) as source:
-        run(source, zoo.create())
-        source.execute("create publication zoo for table scalars, arrays, long")
+        run(source, (*zoo.create(), sql("setup")))
+        publish(source, "zoo")
     tables = read_tables(shop_database, "zoo")
     stop = threading.Event()
     reader = RecordedReader(recorded["records"], stop)
     store = ServingStore(store_database, tables, Declarations())
     settings = Settings(topic_prefix="zoo")
     try:
-        Projector(settings, store, tables, reader, snapshot=lambda: snapshot_of(reader)).run(stop)
+        Projector(settings, store, tables, reader, snapshot=reader.snapshot).run(stop)
     finally:
         store.close()
     with psycopg.connect(store_database, options=PLAIN) as mirror:
         for table in tables:
             assert rows_as_text(mirror, table, source=False) == recorded["rows"][table.qualified], table.name
-
-
-def snapshot_of(reader: RecordedReader) -> Snapshot:
-    begin: dict[str, dict[str, int]] = {}
-    end: dict[str, dict[str, int]] = {}
-    for topic, number in reader.log:
-        begin.setdefault(topic, {})[str(number)] = 0
-        end.setdefault(topic, {})[str(number)] = reader.snapshot_end((topic, number))
-    return Snapshot(system_identifier=1, database="zoo", slot="zoo", begin=begin, end=end)
 
 
 def test_the_recording_has_at_least_70_types_in_every_operation_that_carries_values(recorded):
