@@ -40,6 +40,7 @@ _RAW: dict[Encoding, str] = {
 _CONVERSIONS: dict[Encoding, str] = {
     "json": "{v}::json",
     "hex": "unhex({v})",
+    "number": "{v}::{type}",
     "date": f"case {{v}} when {DATE_INFINITY} then 'infinity' when {DATE_MINUS_INFINITY} then '-infinity' "
     "else date '1970-01-01' + {v} end",
     "time": "case {v} when 86400000000 then time '24:00:00' else time '00:00:00' + to_microseconds({v}) end",
@@ -138,9 +139,9 @@ def _shape(columns: Sequence[Column]) -> str:
 
 
 def _raw(column: Column) -> str:
-    # DuckDB parses decimals from JSON text itself, and faster than by a cast.
-    encoding = encoding_of(column)
-    raw = duckdb_type(column) if encoding in ("direct", "number") else _RAW.get(encoding or "text", "varchar")
+    # from_json() makes null of what a type cannot hold, a NaN in a decimal; a cast refuses it.
+    encoding = encoding_of(column) or "text"
+    raw = duckdb_type(column) if encoding == "direct" else _RAW.get(encoding, "varchar")
     return f"{raw}[]" if column.element is not None and not raw.endswith("[]") else raw
 
 
@@ -148,8 +149,8 @@ def _value(column: Column, source: str = "x") -> str:
     value = f"i.{source}.{quoted(column.name)}"
     conversion = _CONVERSIONS.get(encoding_of(column) or "text", "{v}")
     if column.element is None or conversion == "{v}":
-        return conversion.format(v=value, length=column.length)
-    return f"list_transform({value}, lambda e: {conversion.format(v='e', length=column.length)})"
+        return conversion.format(v=value, type=duckdb_type(column))
+    return f"list_transform({value}, lambda e: {conversion.format(v='e')})"
 
 
 def _path(column: Column) -> str:
