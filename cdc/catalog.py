@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
@@ -14,11 +16,21 @@ from cdc.errors import Fatal
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column; ``type`` as PostgreSQL writes it in DDL, ``base_type`` its name in pg_type without modifiers."""
+    """One column. What its type is made of is told of the type behind any domain, and of an array's element."""
 
     name: str
-    type: str
-    base_type: str
+    type: str  #: as a mirror declares it: a domain's base type, an enum in the schema mirror
+    base_type: str  #: its name in pg_type, without modifiers
+    element: str | None = None  #: an array's element type, by its name in pg_type
+    kind: str = "b"  #: pg_type.typtype: b base, c composite, e enum, m multirange, r range
+    extension: str | None = None  #: the extension that brings the type
+    builtin: bool = True  #: the type is of pg_catalog
+    domain: bool = False  #: declared through a domain
+    labels: tuple[str, ...] = ()  #: an enum's labels in order
+    dimensions: int = 0  #: as an array was declared; PostgreSQL itself holds no value to it
+    length: int | None = None  #: of a bit string
+    toastable: bool = False  #: a value may be stored out of line, and is not sent again then by an update of the row
+    generated: str | None = None  #: the expression of a generated column; its values are not in the stream
     missing: str | None = None  #: as text: what rows hold in it that were there when it was added; a store remembers it
 
 
@@ -29,30 +41,77 @@ class Table:
     schema: str
     name: str
     columns: tuple[Column, ...]
-    key: tuple[str, ...]  #: primary key columns in key order
+    #: what identifies a row in its records, in order: the replica identity index's columns, or the primary key's
+    key: tuple[str, ...]
     indexes: tuple[tuple[str, ...], ...]  #: columns of its other plain indexes, those of foreign keys included
+    identity: str = "d"  #: pg_class.relreplident: d primary key, f full, i index, n nothing
+    deferrable: bool = False  #: the primary key is checked at the end of a statement or transaction only
+    filtered: bool = False  #: the publication has a row filter for it
+    mirror: str = ""  #: its name in the stores' schema mirror
 
     @property
     def qualified(self) -> str:
         """schema.table, as Debezium's envelope and END name it."""
         return f"{self.schema}.{self.name}"
 
+    @property
+    def keys(self) -> tuple[Column, ...]:
+        """The key's columns, in column order."""
+        return tuple(column for column in self.columns if column.name in self.key)
+
 
 _TABLES = """
-    select n.nspname as schema, c.relname as name, c.oid,
+    select n.nspname as schema, c.relname as name, c.relreplident::text as identity,
+           coalesce(not pk.indimmediate, false) as deferrable,
+           to_jsonb(p)->>'rowfilter' is not null as filtered,
            array(
              select jsonb_build_object(
-                      'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'base_type', t.typname)
+                      'name', a.attname,
+                      'type', case when element.typtype = 'e' then format('mirror.%%I', concat_ws(
+                                            '.', nullif(namespace.nspname, 'public'), base.typname))
+                                   when extension.extname is not null
+                                   then quote_ident(element.typname) || case element.oid when base.oid then '' else '[]' end
+                                   else format_type(base.oid, base.typmod) end,
+                      'base_type', base.typname, 'element', nullif(element.typname, base.typname),
+                      'kind', element.typtype, 'extension', extension.extname,
+                      'builtin', element.typnamespace = 'pg_catalog'::regnamespace,
+                      'domain', base.oid <> a.atttypid or element.typtype = 'd',
+                      'labels', array(
+                         select enumlabel::text from pg_enum where enumtypid = element.oid order by enumsortorder),
+                      'dimensions', a.attndims,
+                      'length', case when base.typname = 'bit' then base.typmod end,
+                      'toastable', a.attstorage <> 'p' and a.attlen = -1,
+                      'generated', case when a.attgenerated <> '' then pg_get_expr(ad.adbin, ad.adrelid) end)
                from pg_attribute a
-               join pg_type t on t.oid = a.atttypid
+               left join pg_attrdef ad on ad.adrelid = a.attrelid and ad.adnum = a.attnum
+              cross join lateral (
+                       with recursive origin as (
+                           select t.oid, t.typname, t.typtype, t.typbasetype, t.typtypmod, a.atttypmod as typmod
+                             from pg_type t where t.oid = a.atttypid
+                            union all
+                           select t.oid, t.typname, t.typtype, t.typbasetype, t.typtypmod, o.typtypmod
+                             from origin o join pg_type t on t.oid = o.typbasetype where o.typtype = 'd')
+                       select oid, typname, typmod from origin where typtype <> 'd') base
+               join pg_type element on element.oid = coalesce(
+                      (select e.oid from pg_type e where e.typarray = base.oid), base.oid)
+               join pg_namespace namespace on namespace.oid = element.typnamespace
+               left join lateral (
+                       select x.extname
+                         from pg_depend d join pg_extension x on x.oid = d.refobjid
+                        where d.classid = 'pg_type'::regclass and d.objid = element.oid and d.deptype = 'e'
+                          and d.refclassid = 'pg_extension'::regclass) extension on true
               where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                and case when a.attgenerated <> '' and listed.attrs is null then true
+                         when to_jsonb(p)->'attnames' is null then true
+                         else to_jsonb(p)->'attnames' ? a.attname end
               order by a.attnum) as columns,
            array(
              select a.attname::text
                from pg_index i
               cross join lateral unnest(i.indkey::int2[]) with ordinality as k(attnum, place)
                join pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum
-              where i.indrelid = c.oid and i.indisprimary
+              where i.indrelid = c.oid and k.place <= i.indnkeyatts
+                and case when c.relreplident = 'i' then i.indisreplident else i.indisprimary end
               order by k.place) as key,
            array(
              select distinct to_jsonb(array(
@@ -64,11 +123,18 @@ _TABLES = """
                from pg_index i
                join pg_class ic on ic.oid = i.indexrelid
                join pg_am am on am.oid = ic.relam
-              where i.indrelid = c.oid and not i.indisprimary
+              where i.indrelid = c.oid
+                and not case when c.relreplident = 'i' then i.indisreplident else i.indisprimary end
                 and am.amname = 'btree' and i.indexprs is null and i.indpred is null) as indexes
       from pg_publication_tables p
       join pg_namespace n on n.nspname = p.schemaname
       join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+      left join pg_index pk on pk.indrelid = c.oid and pk.indisprimary
+      left join lateral (
+             select to_jsonb(r)->'prattrs' as attrs
+               from pg_publication_rel r join pg_publication pub on pub.oid = r.prpubid
+              where pub.pubname = p.pubname and r.prrelid = c.oid
+                and jsonb_typeof(to_jsonb(r)->'prattrs') <> 'null') listed on true
      where p.pubname = %(publication)s
      order by n.nspname, c.relname
 """
@@ -77,33 +143,39 @@ _TABLES = """
 def read_tables(source_dsn: str, publication: str, only: Sequence[str] = ()) -> tuple[Table, ...]:
     """The tables of a publication, in name order; ``only`` narrows them to these schema.table names.
 
-    Raises Fatal when the publication has none of them, or one has no primary key.
+    Whether they can be followed faithfully is cdc/fidelity.py's to say. Raises Fatal when the publication has none of them.
     """
-    with psycopg.connect(source_dsn) as connection, connection.cursor(row_factory=dict_row) as cursor:
+    # Names of types and functions are written out where their schema is not this one's.
+    with (
+        psycopg.connect(source_dsn, options="-c search_path=pg_catalog") as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
         rows = cursor.execute(_TABLES, {"publication": publication}).fetchall()
-    tables = tuple(
-        Table(
-            schema=row["schema"],
-            name=row["name"],
-            columns=tuple(Column(**column) for column in row["columns"]),
-            key=tuple(row["key"]),
-            indexes=tuple(tuple(index) for index in row["indexes"]),
-        )
-        for row in rows
-        if not only or f"{row['schema']}.{row['name']}" in only
-    )
+    chosen = [row for row in rows if not only or f"{row['schema']}.{row['name']}" in only]
+    names = Counter(row["name"] for row in chosen)
+    tables = tuple(_table(row, shared=names[row["name"]] > 1) for row in chosen)
     if missing := set(only) - {table.qualified for table in tables}:
         raise Fatal(
             f"publication {publication} does not hold {', '.join(sorted(missing))}; alter publication … add table"
         )
     if not tables:
         raise Fatal(f"publication {publication} holds no table; run `readside setup`, or create it for your tables")
-    if keyless := [table.qualified for table in tables if not table.key]:
-        raise Fatal(
-            f"{', '.join(keyless)}: no primary key, so updates and deletes cannot be followed; "
-            "add a primary key, or leave them out of READSIDE_TABLES and the publication"
-        )
     return tables
+
+
+def _table(row: Mapping[str, Any], *, shared: bool) -> Table:
+    qualified = shared and row["schema"] != "public"
+    return Table(
+        schema=row["schema"],
+        name=row["name"],
+        columns=tuple(Column(**column | {"labels": tuple(column["labels"])}) for column in row["columns"]),
+        key=tuple(row["key"]),
+        indexes=tuple(tuple(index) for index in row["indexes"]),
+        identity=row["identity"],
+        deferrable=row["deferrable"],
+        filtered=row["filtered"],
+        mirror=f"{row['schema']}.{row['name']}" if qualified else row["name"],
+    )
 
 
 def topic_of(prefix: str, table: Table) -> str:

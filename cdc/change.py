@@ -6,6 +6,9 @@ unavailable-value placeholder are touched here: they are taken out, so that an a
 
 from __future__ import annotations
 
+import hashlib
+import re
+import uuid
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +17,23 @@ from msgspec import Raw, Struct
 
 from cdc.errors import Poison
 
-#: Value of ``unavailable.value.placeholder`` in connector.json: what Debezium sends for a TOASTed column that an update
-#: did not touch. Random, so that no application stores it by chance (notes on trap 1).
-PLACEHOLDER = "readside:unavailable:7d1c63c0b5a94a0e"
-_PLACEHOLDER_BYTES = PLACEHOLDER.encode()
+#: Value of ``unavailable.value.placeholder`` in connector.toml: what Debezium sends for a TOASTed column that an update
+#: did not touch. PostgreSQL's text cannot hold its first character, so no application can store it.
+PLACEHOLDER = "\0readside:unavailable:7d1c63c0b5a94a0e"
+#: Its forms: text (all scalars, bytes included), and arrays of text, of whole numbers and of UUIDs; hstore is JSON in text.
+_UNAVAILABLE = (
+    PLACEHOLDER,
+    [PLACEHOLDER],
+    list(PLACEHOLDER.encode()),
+    [str(uuid.UUID(bytes=hashlib.md5(PLACEHOLDER.encode(), usedforsecurity=False).digest(), version=3))],
+    msgspec.json.encode({PLACEHOLDER: PLACEHOLDER}).decode(),
+)
+#: Without these bytes a row holds none of the forms.
+_NEEDLES = (
+    PLACEHOLDER[1:].encode(),
+    msgspec.json.encode(_UNAVAILABLE[2]),
+    msgspec.json.encode(_UNAVAILABLE[3]),
+)
 
 Op = Literal["r", "c", "u", "d", "t"]
 
@@ -96,6 +112,9 @@ _object = msgspec.json.Decoder(dict[str, Raw])
 _any = msgspec.json.Decoder()
 _sequence = msgspec.json.Decoder(tuple[str | None, str])
 
+#: What becomes of an array of several dimensions: nulls, or the names of Java's objects.
+_LOST_ARRAY = re.compile(rb'\[null(,\s*null)*\]|\["\[L[\w.]+;@[0-9a-f]+".*\]')
+
 _OLD_KEY_HEADER = "__debezium.oldkey"
 Headers = list[tuple[str, bytes]]
 
@@ -123,14 +142,17 @@ def decode_change(value: bytes, key: bytes | None, headers: Headers) -> Change |
     if key is None and op != "t":
         raise Poison(f"{source.schema}.{source.table} has no key: it needs a primary key or a replica identity index")
     row = None if op in ("d", "t") else _row_of(envelope)
-    partial = row is not None and _PLACEHOLDER_BYTES in row
+    old_key = _old_key(headers) if op == "c" and headers else None
+    columns = None
+    if row is not None and (op == "u" or old_key is not None):
+        columns = _without_unavailable(row)
     return Change(
         table=f"{source.schema}.{source.table}",
         op=op,
-        key=None if key is None else bytes(_payload(key)),
-        row=_without_unavailable(row) if partial and row is not None else row,
-        partial=partial,
-        old_key=_old_key(headers) if op == "c" and headers else None,
+        key=None if key is None else _key(key, source),
+        row=row if columns is None else columns,
+        partial=columns is not None,
+        old_key=old_key,
         xid=source.txId if op != "r" else None,
         order=envelope.transaction.total_order if envelope.transaction else 0,
         lsn=source.lsn or 0,
@@ -150,6 +172,8 @@ def decode_end(value: bytes) -> End | None:
     if boundary.status != "END":
         raise Poison(f"unknown transaction status {boundary.status!r}")
     xid, _, lsn = boundary.id.partition(":")
+    if not (xid.isdecimal() and lsn.isdecimal()):
+        raise Poison("a transaction's END has no position: its id is not xid:lsn")
     return End(
         xid=int(xid),
         end_lsn=int(lsn),
@@ -164,35 +188,61 @@ def _payload(value: bytes) -> bytes | Raw:
 
 
 def _row_of(envelope: _Envelope) -> bytes:
-    row = bytes(envelope.after)
-    if row == b"null":
-        raise Poison(f"operation {envelope.op} on {envelope.source.schema}.{envelope.source.table} has no after image")
+    row, source = bytes(envelope.after), envelope.source
+    if not row.startswith(b"{"):
+        raise Poison(f"operation {envelope.op} on {source.schema}.{source.table} has no after image")
+    if b"[null" in row or b'["[L' in row:
+        for name, raw in _object.decode(row).items():
+            if _LOST_ARRAY.fullmatch(bytes(raw)):
+                raise Poison(
+                    f"column {name} of {source.schema}.{source.table} holds an array whose values Debezium lost: it has "
+                    "several dimensions, or nothing but nulls; store it in another form, or leave the column out"
+                )
     return row
 
 
-def _without_unavailable(row: bytes) -> bytes:
+def _without_unavailable(row: bytes) -> bytes | None:
+    """The row without its unavailable columns; None when all are there."""
+    if not any(needle in row for needle in _NEEDLES):
+        return None
     columns = _object.decode(row)
-    return msgspec.json.encode({name: raw for name, raw in columns.items() if not _is_unavailable(raw)})
+    there = {name: raw for name, raw in columns.items() if _any.decode(raw) not in _UNAVAILABLE}
+    return msgspec.json.encode(there) if len(there) < len(columns) else None
 
 
-def _is_unavailable(raw: Raw) -> bool:
-    data = bytes(raw)
-    if _PLACEHOLDER_BYTES not in data:
-        return False
-    value = _any.decode(data)
-    # A scalar is the placeholder itself, bytea included; an array holds it as its only element.
-    return value in (PLACEHOLDER, [PLACEHOLDER])
+def _key(key: bytes, source: _Source) -> bytes:
+    payload = _json_object(key)
+    if payload is None:
+        raise Poison(f"the key of {source.schema}.{source.table} is no JSON object: another converter wrote it")
+    return payload
 
 
 def _old_key(headers: Headers) -> bytes | None:
     for name, value in headers:
         if name == _OLD_KEY_HEADER:
-            return bytes(_payload(value))
+            payload = _json_object(value)
+            if payload is None:
+                raise Poison(
+                    f"header {name} is no JSON object: the connector needs header.converter as in connector.toml"
+                )
+            return payload
     return None
+
+
+def _json_object(value: bytes) -> bytes | None:
+    # Looked at from outside only: PostgreSQL parses it, and this is done for every record.
+    try:
+        payload = bytes(_payload(value))
+    except msgspec.MsgspecError:
+        return None
+    return payload if payload.startswith(b"{") and payload.endswith(b"}") else None
 
 
 def _previous_end(sequence: str | None) -> int | None:
     if sequence is None:
         return None
-    last_commit, _ = _sequence.decode(sequence)
-    return None if last_commit is None else int(last_commit)
+    try:
+        last_commit, _ = _sequence.decode(sequence)
+        return None if last_commit is None else int(last_commit)
+    except (msgspec.MsgspecError, ValueError) as exc:
+        raise Poison(f"not a Debezium change envelope: source.sequence: {type(exc).__name__}") from exc

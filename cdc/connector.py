@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.resources
 import logging
-import re
 import threading
 import time
 import tomllib
@@ -23,7 +22,9 @@ from cdc.catalog import Table, read_tables, topics_of
 from cdc.change import PLACEHOLDER
 from cdc.connect import Connect
 from cdc.control import Snapshot
+from cdc.encoding import pattern, snapshot_selects
 from cdc.errors import SourceChanged, Transient
+from cdc.fidelity import require_faithful
 from cdc.snapshots import Snapshots, source_dsn
 from cdc.topics import ensure_topics
 from config.settings import Settings
@@ -42,6 +43,7 @@ def supervise(settings: Settings, stop: threading.Event) -> None:
     """
     dsn = source_dsn(settings)
     tables = read_tables(dsn, settings.publication, settings.tables)
+    require_faithful(tables)
     ensure_topics(settings.kafka, settings.topic_prefix, tables, settings.topic_partitions)
     connect = Connect(settings.connect_url, settings.connector)
     try:
@@ -184,9 +186,11 @@ def connector_config(settings: Settings, tables: Sequence[Table], snapshot_mode:
         "topic_prefix": settings.topic_prefix,
         "slot": settings.slot,
         "publication": settings.publication,
-        "tables": ",".join(re.escape(table.qualified) for table in tables),
+        "tables": ",".join(pattern(table) for table in tables),
+        "keys": ";".join(f"{pattern(t)}:{','.join(t.key)}" for t in tables if t.identity == "i"),
         "snapshot_mode": snapshot_mode,
-        "placeholder": PLACEHOLDER,
+        "placeholder": PLACEHOLDER.encode().hex(),
     }
     template = tomllib.loads((importlib.resources.files("cdc") / "connector.toml").read_text())
-    return {name: str(value).format(**values) for name, value in template.items()}
+    filled = {name: str(value).format(**values) for name, value in template.items()}
+    return {name: value for name, value in filled.items() if value} | snapshot_selects(tables)

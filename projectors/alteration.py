@@ -132,7 +132,7 @@ def with_missing(table: Table, known: Mirrored) -> Table:
 
 def require_tables(wanted: Iterable[str], tables: Iterable[Table], known: Iterable[str]) -> None:
     """Raises Fatal when ``wanted``, names of mirrored tables, holds one that is neither captured nor was ever mirrored."""
-    there = {table.name for table in tables} | {name.partition(".")[2] for name in known}
+    there = {table.mirror for table in tables} | {name.partition(".")[2] for name in known}
     if missing := sorted(set(wanted) - there):
         raise Fatal(
             f"the read models of READSIDE_MODELS read {', '.join(missing)}, which the source does not publish; "

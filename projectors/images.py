@@ -31,7 +31,9 @@ class Images:
         self, tables: Sequence[Table], former: Mapping[str, Mapping[str, str]], is_current: Callable[[], bool]
     ) -> None:
         """``former``: by table, present column by former name; ``is_current``: whether the catalogue still says so."""
-        self._columns = {table.qualified: frozenset(column.name for column in table.columns) for table in tables}
+        # Generated columns are in a snapshot's images alone; the mirror computes them.
+        self._columns = {t.qualified: frozenset(c.name for c in t.columns if c.generated is None) for t in tables}
+        self._generated = {t.qualified: frozenset(c.name for c in t.columns if c.generated is not None) for t in tables}
         self._former = former
         self._is_current = is_current
         self._explained: set[tuple[str, frozenset[str], frozenset[str]]] = set()
@@ -63,13 +65,16 @@ class Images:
 
     def _is_odd(self, change: Change) -> bool:
         assert change.row is not None
-        names, known = _object.decode(change.row).keys(), self._columns[change.table]
+        known = self._columns[change.table]
+        names = frozenset(_object.decode(change.row)) - self._generated[change.table]
         return not names <= known if change.partial else names != known
 
     def _present(self, change: Change, odd: Container[str]) -> Change:
         if change.table not in odd or change.row is None:
             return change
         image, known = _object.decode(change.row), self._columns[change.table]
+        for name in self._generated[change.table]:
+            image.pop(name, None)
         if image.keys() == known or (change.partial and image.keys() <= known):
             return change
         former = self._former.get(change.table, {})

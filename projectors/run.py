@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from cdc.catalog import Table, read_tables
 from cdc.errors import Fatal, Transient
+from cdc.fidelity import require_faithful
 from cdc.reader import KafkaPythonReader, LogReader
 from cdc.shapes import Shapes, read_shapes
 from config.settings import Settings
@@ -51,11 +52,14 @@ def analytics(settings: Settings, stop: threading.Event) -> None:
 
 
 def captured_tables(settings: Settings) -> tuple[Table, ...]:
-    """The captured tables from the source's catalogue. Raises Transient and Fatal."""
+    """The captured tables from the source's catalogue. Raises Transient; Fatal for one that cannot be mirrored exactly."""
+    dsn = _required(settings.source_dsn, "READSIDE_SOURCE_DSN")
     try:
-        return read_tables(_required(settings.source_dsn, "READSIDE_SOURCE_DSN"), settings.publication, settings.tables)
+        tables = read_tables(dsn, settings.publication, settings.tables)
     except psycopg.OperationalError as exc:
         raise Transient(f"the source database does not answer: {type(exc).__name__}") from exc
+    require_faithful(tables)
+    return tables
 
 
 def open_reader(settings: Settings) -> LogReader:

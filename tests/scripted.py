@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -197,6 +197,8 @@ class ScriptedSource:
     def _image(self, table: Table, row: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
         image: dict[str, Any] = {}
         for column in table.columns:
+            if column.generated:
+                continue
             value = row[column.name]
             stored = json.dumps(value) if column.base_type in ("json", "jsonb") else value
             if (
@@ -271,8 +273,12 @@ def _encoded(base_type: str, full_type: str, value: Any) -> Any:
             return value.removeprefix("\\x")
         case "timestamptz":
             return _utc(value)
-        case "date" | "timestamp" | "time":
-            return f"{value}Z"
+        case "date":
+            return (date.fromisoformat(value) - date(1970, 1, 1)).days
+        case "timestamp":
+            return (datetime.fromisoformat(value) - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001
+        case "time":
+            return (datetime.fromisoformat(f"1970-01-01T{value}") - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001
         case _:
             return value
 

@@ -11,7 +11,7 @@ import duckdb
 from cdc.catalog import Table
 from cdc.shapes import Shapes, as_json, from_json
 from projectors.alteration import Alteration, Mirrored, Plan, plan
-from projectors.analytics.mirror import duckdb_type, mirror_sql, missing_value, quoted
+from projectors.analytics.mirror import carried, duckdb_type, mirror_sql, missing_value, quoted
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -38,12 +38,14 @@ def follow_source(
 
 def make_anew(connection: Connection, table: Table) -> None:
     """Give the mirror the table's present columns; those that keep name and type keep their values, if the key is such."""
-    there, mirror = dict(_columns(connection, table)), f"mirror.{quoted(table.name)}"
+    there, mirror = dict(_columns(connection, table)), f"mirror.{quoted(table.mirror)}"
     connection.execute(f"create or replace temporary table before as from {mirror}")
     connection.execute(f"drop table {mirror}")
     connection.execute(mirror_sql(table).create)
     kept = [
-        c.name for c, now in zip(table.columns, _columns(connection, table), strict=True) if there.get(c.name) == now[1]
+        c.name
+        for c, now in zip(carried(table), _columns(connection, table), strict=True)
+        if there.get(c.name) == now[1]
     ]
     if set(table.key) <= set(kept):
         names = ", ".join(map(quoted, kept))
@@ -69,7 +71,7 @@ def remember(connection: Connection, name: str, known: Mirrored) -> None:
 
 def _unreadable(connection: Connection, table: Table, change: Alteration) -> str | None:
     missing = {column.name: column.missing for column in change.added if column.missing is not None}
-    for column in table.columns:
+    for column in carried(table):
         if column.name in missing:
             value = missing_value(replace(column, missing=missing[column.name]))
             if connection.execute(f"select {value} is null").fetchall() != [(False,)]:
@@ -78,14 +80,18 @@ def _unreadable(connection: Connection, table: Table, change: Alteration) -> str
 
 
 def _steps(table: Table, change: Alteration) -> Iterable[str]:
-    mirror, columns = f"mirror.{quoted(table.name)}", {column.name: column for column in table.columns}
+    mirror, columns = f"mirror.{quoted(table.mirror)}", {column.name: column for column in carried(table)}
     for name in change.dropped:
         yield f"alter table {mirror} drop column {quoted(name)}"
     for before, now in change.renamed:
         yield f"alter table {mirror} rename column {quoted(before)} to {quoted(now)}"
     for column in change.retyped:
+        if column.name not in columns:
+            continue
         yield f"alter table {mirror} alter {quoted(column.name)} type {duckdb_type(columns[column.name])}"
     for added in change.added:
+        if added.name not in columns:
+            continue
         column = replace(columns[added.name], missing=added.missing)
         yield f"alter table {mirror} add column {quoted(column.name)} {duckdb_type(column)}"
         if column.missing is not None:
@@ -95,12 +101,12 @@ def _steps(table: Table, change: Alteration) -> Iterable[str]:
 def _has_columns(connection: Connection, table: Table) -> bool | None:
     # By name alone: one DuckDB type stands for many of PostgreSQL's.
     there = [name for name, _ in _columns(connection, table)]
-    return there == [column.name for column in table.columns] if there else None
+    return there == [column.name for column in carried(table)] if there else None
 
 
 def _columns(connection: Connection, table: Table) -> list[tuple[str, str]]:
     return connection.execute(
         "select column_name, data_type from duckdb_columns() where schema_name = 'mirror' and table_name = $name "
         "and database_name = current_database() order by column_index",
-        {"name": table.name},
+        {"name": table.mirror},
     ).fetchall()

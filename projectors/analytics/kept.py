@@ -27,7 +27,7 @@ class Kept:
         self, tables: Sequence[Table], declarations: Declarations, shapes: Shapes, parks: Callable[[str], bool]
     ) -> None:
         """See AnalyticsStore."""
-        self.tables = {t.qualified: t for t in tables if t.name in declarations.tables}  #: by schema.table
+        self.tables = {t.qualified: t for t in tables if t.mirror in declarations.tables}  #: by schema.table
         self.models = declarations.read_models
         self.columns: dict[str, list[str]] = {}  #: by read model
         self.plan = Plan()
@@ -56,7 +56,7 @@ class Kept:
             make_anew(connection, table)
             remember(connection, table.qualified, self.plan.remember[table.qualified])
         self.plan.doubts.clear()
-        return frozenset(table.name for table in doubtful)
+        return frozenset(table.mirror for table in doubtful)
 
     def prepare_models(self, connection: Connection) -> frozenset[str]:
         """Make the read models that are missing or were built from another declaration; returns their names: now empty."""

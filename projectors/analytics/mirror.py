@@ -7,10 +7,11 @@ groups and grow with the table.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cdc.catalog import Column, Table
-from cdc.encoding import encoding_of
+from cdc.encoding import DATE_INFINITY, DATE_MINUS_INFINITY, Encoding, encoding_of
 
 _TYPES = {
     "int2": "smallint",
@@ -29,6 +30,31 @@ _TYPES = {
     "json": "json",
     "jsonb": "json",
 }
+
+
+#: As what a value is read from JSON before it is converted; text where nothing is said.
+_RAW: dict[Encoding, str] = {
+    "date": "integer", "time": "bigint", "timestamp": "bigint", "bit": "boolean",
+    "point": "json", "line": "json", "circle": "json",
+}  # fmt: skip
+_CONVERSIONS: dict[Encoding, str] = {
+    "json": "{v}::json",
+    "hex": "unhex({v})",
+    "number": "{v}::{type}",
+    "date": f"case {{v}} when {DATE_INFINITY} then 'infinity' when {DATE_MINUS_INFINITY} then '-infinity' "
+    "else date '1970-01-01' + {v} end",
+    "time": "case {v} when 86400000000 then time '24:00:00' else time '00:00:00' + to_microseconds({v}) end",
+    "timestamp": "case {v} when 9223372036854775807 then 'infinity'::timestamp "
+    "when -9223372036854775808 then '-infinity'::timestamp else make_timestamp({v}) end",
+    # Year 0 is 1 BC, and years of more than four digits come after a plus.
+    "instant": "case when {v}[1] = '+' then {v}[2:]::timestamptz when regexp_matches({v}, '^(-[0-9]|0000)') then "
+    "(printf('%04d', 1 - regexp_extract({v}, '^-?[0-9]{{4}}')::int) || replace("
+    "regexp_extract({v}, '^-?[0-9]{{4}}(.*)Z', 1), 'T', ' (BC) ') || '+00')::timestamptz else {v}::timestamptz end",
+    "bit": "{v}::int::varchar",
+    "text": "decode(unhex({v}))",
+}
+#: Digits of DuckDB's largest decimal.
+_MOST_DIGITS = 38
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +78,35 @@ class MirrorSql:
 
 def mirror_sql(table: Table) -> MirrorSql:
     """Build them from the table's catalogue entry."""
-    mirror, changed = f"mirror.{quoted(table.name)}", f"temp.{quoted('changed_' + table.name)}"
-    columns = ", ".join(f"{quoted(c.name)} {duckdb_type(c)}" for c in table.columns)
-    names = ", ".join(quoted(c.name) for c in table.columns)
-    keys = [c for c in table.columns if c.name in table.key]
+    mirror, changed = f"mirror.{quoted(table.mirror)}", f"temp.{quoted('changed_' + table.mirror)}"
+    sent = carried(table)
+    columns = ", ".join(f"{quoted(c.name)} {duckdb_type(c)}" for c in sent)
+    names = ", ".join(quoted(c.name) for c in sent)
+    keys = table.keys
     key_names = ", ".join(quoted(c.name) for c in keys)
     values = ", ".join(
         f"case when i.base is null or json_exists(i.row, {_path(c)}) then {_value(c)} else {_stored(table, c)} end"
         f" as {quoted(c.name)}"
-        for c in table.columns
+        for c in sent
     )
     base = " and ".join(f"b.{quoted(c.name)} = {_value(c, 'k')}" for c in keys)
     same = " and ".join(f"m.{quoted(name)} = s.{quoted(name)}" for name in table.key)
-    snapshot = f"temp.{quoted('snapshot_' + table.name)}"
+    snapshot = f"temp.{quoted('snapshot_' + table.mirror)}"
     return MirrorSql(
         create=f"create table if not exists {mirror} ({columns})",
         create_changed=f"create or replace temporary table {changed} ({columns})",
         stage=f"""
             create or replace temporary table staged as
             select {values}
-              from (select row, base, from_json(row, {_shape(table.columns)}) as x,
-                           from_json(base, {_shape(tuple(keys))}) as k
+              from (select row, base, from_json(row, {_shape(sent)}) as x,
+                           from_json(base, {_shape(keys)}) as k
                       from incoming) i
               left join {mirror} b on {base}
         """,
         stage_keys=f"""
             create or replace temporary table staged as
             select {", ".join(f"{_value(c)} as {quoted(c.name)}" for c in keys)}
-              from (select from_json(row, {_shape(tuple(keys))}) as x from incoming) i
+              from (select from_json(row, {_shape(keys)}) as x from incoming) i
         """,
         remember_old=f"insert into {changed} select m.* from {mirror} m semi join staged s using ({key_names})",
         remember_new=f"insert into {changed} select {names} from staged",
@@ -103,6 +130,11 @@ def mirror_sql(table: Table) -> MirrorSql:
     )
 
 
+def carried(table: Table) -> list[Column]:
+    """The columns that this store mirrors: generated ones and bit strings have no place in it."""
+    return [column for column in table.columns if column.generated is None and encoding_of(column) != "bits"]
+
+
 def missing_value(column: Column) -> str:
     """As SQL: what rows hold in it that were there when it was added; the text is PostgreSQL's."""
     assert column.missing is not None
@@ -113,11 +145,12 @@ def missing_value(column: Column) -> str:
 
 def duckdb_type(column: Column) -> str:
     """The DuckDB type that holds a column's values; text where DuckDB has none."""
-    if column.type.endswith("[]"):
-        return "varchar[]"
+    if column.element is not None:
+        return f"{_TYPES.get(column.element, 'varchar')}[]"
     if column.base_type == "numeric" and "(" in column.type:
-        precision = int(column.type.partition("(")[2].partition(",")[0])
-        return column.type.replace("numeric", "decimal") if precision <= 38 else "varchar"
+        precision, _, scale = column.type.partition("(")[2].rstrip(")").partition(",")
+        if int(precision) <= _MOST_DIGITS and 0 <= int(scale or 0) <= int(precision):
+            return f"decimal({precision},{scale or 0})"
     return _TYPES.get(column.base_type, "varchar")
 
 
@@ -138,30 +171,23 @@ def _stored(table: Table, column: Column) -> str:
     return f"case when b.{quoted(table.key[0])} is null then {missing_value(column)} else {stored} end"
 
 
-def _shape(columns: tuple[Column, ...]) -> str:
-    shape = {
-        c.name: duckdb_type(c) if encoding_of(c) == "direct" and not _has_zone_mark(c) else _raw(c) for c in columns
-    }
-    return literal(json.dumps(shape))
+def _shape(columns: Sequence[Column]) -> str:
+    return literal(json.dumps({c.name: _raw(c) for c in columns}))
 
 
 def _raw(column: Column) -> str:
-    # DuckDB parses decimals from JSON text itself, and faster than by a cast.
-    return duckdb_type(column) if encoding_of(column) == "number" else "varchar"
+    # from_json() makes null of what a type cannot hold, a NaN in a decimal; a cast refuses it.
+    encoding = encoding_of(column) or "text"
+    raw = duckdb_type(column) if encoding == "direct" else _RAW.get(encoding, "varchar")
+    return f"{raw}[]" if column.element is not None and not raw.endswith("[]") else raw
 
 
 def _value(column: Column, source: str = "x") -> str:
     value = f"i.{source}.{quoted(column.name)}"
-    if encoding_of(column) == "hex":
-        return f"unhex({value})"
-    if encoding_of(column) == "json":
-        return f"{value}::json"
-    return f"rtrim({value}, 'Z')::{duckdb_type(column)}" if _has_zone_mark(column) else value
-
-
-def _has_zone_mark(column: Column) -> bool:
-    # Debezium's isostring ends dates and zoneless times with a Z that DuckDB does not read.
-    return column.base_type in ("date", "time", "timestamp")
+    conversion = _CONVERSIONS.get(encoding_of(column) or "text", "{v}")
+    if column.element is None or conversion == "{v}":
+        return conversion.format(v=value, type=duckdb_type(column))
+    return f"list_transform({value}, lambda e: {conversion.format(v='e')})"
 
 
 def _path(column: Column) -> str:

@@ -275,7 +275,7 @@ class AnalyticsStore:
             self._connection.execute(statement)
 
     def _name(self, qualified: str) -> str:
-        return self._kept.tables[qualified].name
+        return self._kept.tables[qualified].mirror
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

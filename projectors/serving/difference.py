@@ -32,7 +32,7 @@ def difference_statements(table: Table) -> DifferenceStatements:
     mirror, staged, changed = mirror_name(table), staged_name(table), changed_name(table)
     columns = names_list([column.name for column in table.columns])
     return DifferenceStatements(
-        create=SQL("create temporary table {} (like {}, primary key ({})) on commit drop").format(
+        create=SQL("create temporary table {} (like {} including generated, primary key ({})) on commit drop").format(
             staged, mirror, names_list(table.key)
         ),
         analyze=SQL("analyze {}").format(staged),

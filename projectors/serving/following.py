@@ -13,6 +13,7 @@ from cdc.catalog import Table
 from cdc.shapes import Shapes, as_json, from_json
 from projectors.alteration import Alteration, Mirrored, Plan, plan
 from projectors.serving.mirror import column_definition, create_mirror, mirror_name, names_list
+from projectors.serving.schema import prepare_types
 
 Connection = psycopg.Connection[Any]
 
@@ -21,6 +22,8 @@ def follow_source(
     connection: Connection, tables: Iterable[Table], shapes: Shapes, parks: Callable[[str], bool]
 ) -> Plan:
     """Bring the mirror in line with the source's tables, but for those in doubt."""
+    tables = list(tables)
+    prepare_types(connection, tables)
     made = plan(
         tables,
         shapes,
@@ -41,10 +44,10 @@ def follow_source(
 
 def make_anew(connection: Connection, table: Table) -> None:
     """Give the mirror the table's present columns; those that keep name and type keep their values, if the key is such."""
-    there, old = _columns(connection, table.name), Identifier("mirror", f"{table.name} before")
+    there, old = _columns(connection, table.mirror), Identifier("mirror", f"{table.mirror} before")
     kept = [c.name for c in table.columns if there.get(c.name) == c.type]
     connection.execute(
-        SQL("alter table {} rename to {}").format(mirror_name(table), Identifier(f"{table.name} before"))
+        SQL("alter table {} rename to {}").format(mirror_name(table), Identifier(f"{table.mirror} before"))
     )
     connection.execute(create_mirror(table))
     if set(table.key) <= set(kept):
@@ -101,7 +104,7 @@ def _steps(table: Table, change: Alteration) -> Iterable[Composed]:
 
 
 def _has_columns(connection: Connection, table: Table) -> bool | None:
-    there: Mapping[str, str] = _columns(connection, table.name)
+    there: Mapping[str, str] = _columns(connection, table.mirror)
     return list(there.items()) == [(column.name, column.type) for column in table.columns] if there else None
 
 

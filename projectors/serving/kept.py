@@ -56,7 +56,10 @@ class Kept:
             for table in tables
             if table.qualified not in parked
         }
-        self._parked = parked_with(self.declarations, {name.partition(".")[2]: why for name, why in parked.items()})
+        mirrors = {table.qualified: table.mirror for table in tables}
+        self._parked = parked_with(
+            self.declarations, {mirrors.get(name, name.partition(".")[2]): why for name, why in parked.items()}
+        )
         self.declarations = without(self.declarations, self._parked)
 
     def make_doubtful_anew(self, connection: Connection) -> list[Table]:
@@ -82,5 +85,5 @@ class Kept:
             logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
         self.declarations = without(self.declarations, broken)
         declared = self.declarations.histories
-        self.histories = {t.qualified: [h for h in declared if h.of == t.name] for t in self.tables.values()}
+        self.histories = {t.qualified: [h for h in declared if h.of == t.mirror] for t in self.tables.values()}
         self.with_history = frozenset(name for name, histories in self.histories.items() if histories)

@@ -37,7 +37,7 @@ class Loading:
         for difference in self._statements.difference.values():
             self._execute(difference.create)
         self._into = "stage"
-        return frozenset(table.name for table in doubtful)
+        return frozenset(table.mirror for table in doubtful)
 
     def add(self, rows: Sequence[Change]) -> None:
         """Take in some of the snapshot's rows."""

@@ -6,6 +6,7 @@ source table: what affected keys are derived from.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import LiteralString, cast
@@ -13,26 +14,57 @@ from typing import LiteralString, cast
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from cdc.catalog import Column, Table
-from cdc.encoding import encoding_of
+from projectors.serving.values import column_type, named_value, record_type, value_of
+
+_LONGEST_NAME = 63  # bytes
+#: Key types, by their names in pg_type, whose equal values are the same to the last bit.
+_IDENTICAL_WHEN_EQUAL = frozenset(
+    (
+        "bool",
+        "int2",
+        "int4",
+        "int8",
+        "oid",
+        "text",
+        "varchar",
+        "uuid",
+        "date",
+        "time",
+        "timestamp",
+        "timestamptz",
+        "bytea",
+    )
+)
 
 
 def mirror_name(table: Table) -> Identifier:
     """mirror.T."""
-    return Identifier("mirror", table.name)
+    return Identifier("mirror", table.mirror)
 
 
 def changed_name(table: Table) -> Identifier:
     """The temporary table of old and new versions."""
-    return Identifier("changed_" + table.name)
+    return _temporary("changed", table)
 
 
 def staged_name(table: Table) -> Identifier:
     """The temporary table of a later snapshot's rows."""
-    return Identifier("staged_" + table.name)
+    return _temporary("staged", table)
+
+
+def _temporary(kind: str, table: Table) -> Identifier:
+    name = f"{kind}_{table.mirror}"
+    # Longer names would be cut, and those of two tables might become one.
+    if len(name.encode()) >= _LONGEST_NAME:
+        name = f"{kind}_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    return Identifier(name)
 
 
 def create_mirror(table: Table) -> Composed:
-    """The table with the source's columns, types and primary key, and its plain indexes; no other constraint."""
+    """The table with the source's columns, types and key, and its plain indexes; no other constraint.
+
+    Generated columns are computed here too. The types of enum columns and of extensions must exist.
+    """
     columns = SQL(",\n").join(column_definition(c) for c in table.columns)
     create = SQL("create table if not exists {} ({}, primary key ({}))").format(
         mirror_name(table), columns, names_list(table.key)
@@ -43,7 +75,9 @@ def create_mirror(table: Table) -> Composed:
 
 def column_definition(column: Column, *, name: bool = True) -> Composed:
     """The column as CREATE TABLE has it; without its name, its type alone."""
-    return SQL("{} {}").format(Identifier(column.name) if name else SQL(""), SQL(_type(column)))
+    if not name:
+        return column_type(column).format()
+    return SQL("{} {}{}").format(Identifier(column.name), column_type(column), _generated(column))
 
 
 def create_changed(table: Table) -> Composed:
@@ -68,33 +102,21 @@ class MirrorStatements:
 def mirror_statements(table: Table) -> MirrorStatements:
     """Build them from the table's catalogue entry."""
     columns = _columns(table)
-    replace_ = SQL("select {} from jsonb_to_recordset(%(rows)s::jsonb) as x({})").format(
-        SQL(", ").join(_value(c) for c in table.columns), _record(table.columns)
+    replace_ = _completed(
+        table,
+        SQL("select {} from json_to_recordset(%(rows)s::json) as x({})").format(
+            SQL(", ").join(named_value(c) for c in _sent(table)), _record(_sent(table))
+        ),
     )
-    merge = merged_rows(table, SQL("select {values} {source}"))
-    keys = [c for c in table.columns if c.name in table.key]
+    merge = _completed(table, merged_rows(table, SQL("select {values} {source}")))
     return MirrorStatements(
-        replace=_upsert(table, replace_, remember=True),
-        merge=_upsert(table, merge, remember=True),
-        load=_upsert(table, replace_, remember=False),
-        stage=_upsert(table, replace_, remember=False, into=staged_name(table)),
+        replace=with_parameters(_upsert(table, replace_, remember=True)),
+        merge=with_parameters(_upsert(table, merge, remember=True)),
+        load=with_parameters(_upsert(table, replace_, remember=False)),
+        stage=with_parameters(_upsert(table, replace_, remember=False, into=staged_name(table))),
         adopt=_upsert(table, SQL("select {} from {}").format(columns, staged_name(table)), remember=True),
         forget=SQL("delete from {}").format(changed_name(table)),
-        delete=SQL("""
-            with gone as (
-                delete from {mirror} m
-                 using jsonb_to_recordset(%(rows)s::jsonb) as k({record})
-                 where {same}
-                returning m.*)
-            insert into {changed} ({columns})
-            select {columns} from gone
-        """).format(
-            mirror=mirror_name(table),
-            record=_record(keys),
-            same=same(table.key, "m", "k"),
-            changed=changed_name(table),
-            columns=columns,
-        ),
+        delete=with_parameters(_delete(table)),
         truncate=SQL("""
             with gone as (delete from {mirror} returning *)
             insert into {changed} ({columns})
@@ -103,30 +125,47 @@ def mirror_statements(table: Table) -> MirrorStatements:
     )
 
 
+def with_parameters(query: Composable) -> Composed:
+    """``query`` for execution with parameters: a per cent sign in a name is a character of it, not a parameter."""
+    if isinstance(query, Composed):
+        return Composed([with_parameters(part) for part in query])
+    if isinstance(query, SQL):
+        return Composed([query])
+    return Composed([SQL(cast("LiteralString", query.as_string().replace("%", "%%")))])
+
+
 def merged_rows(table: Table, template: SQL) -> Composed:
     """``template`` with {values} or {row}, rows whose absent columns are filled from the mirror, and {source}.
 
-    {values} is a list of named columns, {row} one value of the mirror's row type. {source} reads %(rows)s, objects
-    {base, row, …}, as ``e(value, number)``; ``b`` is the stored row of key ``base``.
+    {values} is a list of named columns without the generated ones, {row} one value of the mirror's row type. {source}
+    reads %(rows)s, objects {base, row, …}, as ``e(value, number)``; ``b`` is the stored row of key ``base``.
     """
-    keys = [c for c in table.columns if c.name in table.key]
-    merged = [
-        SQL("case when e.value->'row' ? {name} then {value} else {stored} end").format(
-            name=Literal(c.name), value=_value(c, alias=False), stored=_stored(table, c)
-        )
-        for c in table.columns
-    ]
+    sent = _sent(table)
     values = SQL(", ").join(
-        SQL("{} as {}").format(v, Identifier(c.name)) for v, c in zip(merged, table.columns, strict=True)
+        SQL("case when e.value->'row'->{name} is not null then {value} else {stored} end as {column}").format(
+            name=Literal(c.name), value=value_of(c), stored=_stored(table, c), column=Identifier(c.name)
+        )
+        for c in sent
     )
-    row = SQL("row({})::{}").format(SQL(", ").join(merged), mirror_name(table))
+    row = SQL("(select row({})::{} from (select {}) s)").format(
+        SQL(", ").join(_computed(c) if c.generated else Identifier(c.name) for c in table.columns),
+        mirror_name(table),
+        values,
+    )
     source = SQL("""
-          from jsonb_array_elements(%(rows)s::jsonb) with ordinality as e(value, number)
-         cross join lateral jsonb_to_record(coalesce(nullif(e.value->'row', 'null'), '{{}}')) as x({record})
-          left join lateral jsonb_to_record(coalesce(nullif(e.value->'base', 'null'), '{{}}')) as k({keys}) on true
+          from json_array_elements(%(rows)s::json) with ordinality as e(value, number)
+         cross join lateral (
+               select (case when e.value->>'row' is null then '{{}}' else e.value->'row' end)::json as row,
+                      (case when e.value->>'base' is null then '{{}}' else e.value->'base' end)::json as base) j
+         cross join lateral json_to_record(j.row) as x({record})
+         cross join lateral (select {key} from json_to_record(j.base) as x({keys})) k
           left join {mirror} b on {same}
     """).format(
-        record=_record(table.columns), keys=_record(keys), mirror=mirror_name(table), same=same(table.key, "b", "k")
+        record=_record(sent),
+        key=SQL(", ").join(named_value(c) for c in table.keys),
+        keys=_record(table.keys),
+        mirror=mirror_name(table),
+        same=same(table.key, "b", "k"),
     )
     return template.format(values=values, row=row, source=source)
 
@@ -137,30 +176,62 @@ def _stored(table: Table, column: Column) -> Composable:
     if column.missing is None:
         return stored
     return SQL("case when {} is null then {}::{} else {} end").format(
-        Identifier("b", table.key[0]), Literal(column.missing), SQL(_type(column)), stored
+        Identifier("b", table.key[0]), Literal(column.missing), column_type(column), stored
     )
 
 
-def key_record(table: Table) -> Composed:
-    """The key's columns with their types, as in ``as k(…)``."""
-    return _record([c for c in table.columns if c.name in table.key])
+def key_values(table: Table) -> Composed:
+    """A subquery: the key that the text ``v.key`` holds as a JSON object, as columns of the mirror's types."""
+    return SQL("(select {} from json_to_record(v.key::json) as x({}))").format(
+        SQL(", ").join(named_value(c) for c in table.keys), _record(table.keys)
+    )
+
+
+def _delete(table: Table) -> Composed:
+    return SQL("""
+        with gone as (
+            delete from {mirror} m
+             using (select {values} from json_to_recordset(%(rows)s::json) as x({record})) k
+             where {same}
+            returning m.*)
+        insert into {changed} ({columns})
+        select {columns} from gone
+    """).format(
+        mirror=mirror_name(table),
+        values=SQL(", ").join(named_value(c) for c in table.keys),
+        record=_record(table.keys),
+        same=_identical(table.keys, "m", "k"),
+        changed=changed_name(table),
+        columns=_columns(table),
+    )
+
+
+def _completed(table: Table, rows: Composed) -> Composed:
+    """``rows`` with generated columns computed, in the mirror's order."""
+    if len(_sent(table)) == len(table.columns):
+        return rows
+    columns = SQL(", ").join(
+        SQL("{} as {}").format(_computed(c), Identifier(c.name)) if c.generated else Identifier(c.name)
+        for c in table.columns
+    )
+    return SQL("select {} from ({}) sent").format(columns, rows)
 
 
 def _upsert(table: Table, incoming: Composed, *, remember: bool, into: Identifier | None = None) -> Composed:
-    columns = _columns(table)
-    rest = [c.name for c in table.columns if c.name not in table.key]
+    columns, sent = _columns(table), names_list([c.name for c in _sent(table)])
+    changing = [c.name for c in _sent(table) if c.name not in table.key or _equal_not_identical(c)]
     update = SQL("update set {}").format(
-        SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(name)) for name in rest)
+        SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(name)) for name in changing)
     )
     write = SQL("""
-        insert into {mirror} ({columns})
-        select {columns} from incoming
+        insert into {mirror} ({sent})
+        select {sent} from incoming
         on conflict ({key}) do {action}
     """).format(
         mirror=into or mirror_name(table),
-        columns=columns,
+        sent=sent,
         key=names_list(table.key),
-        action=update if rest else SQL("nothing"),
+        action=update if changing else SQL("nothing"),
     )
     if not remember:
         return SQL("with incoming as materialized ({incoming}) {write}").format(incoming=incoming, write=write)
@@ -182,32 +253,39 @@ def _upsert(table: Table, incoming: Composed, *, remember: bool, into: Identifie
     )
 
 
-def _value(column: Column, *, alias: bool = True) -> Composed:
-    name = Identifier("x", column.name)
-    match encoding_of(column):
-        case "json":
-            value = SQL("{}::{}").format(name, SQL(_type(column)))
-        case "hex":
-            value = SQL("decode({}, 'hex')").format(name)
-        case "number":
-            value = SQL("""
-                case {0} when 'POSITIVE_INFINITY' then 'Infinity' when 'NEGATIVE_INFINITY' then '-Infinity' else {0} end::{1}
-            """).format(name, SQL(_type(column)))
-        case "direct":
-            value = SQL("{}").format(name)
-    return SQL("{} as {}").format(value, Identifier(column.name)) if alias else value
-
-
 def _record(columns: Iterable[Column]) -> Composed:
-    return SQL(", ").join(
-        SQL("{} {}").format(Identifier(c.name), SQL(_type(c)) if encoding_of(c) == "direct" else SQL("text"))
+    return SQL(", ").join(SQL("{} {}").format(Identifier(c.name), record_type(c)) for c in columns)
+
+
+def _sent(table: Table) -> list[Column]:
+    return [column for column in table.columns if column.generated is None]
+
+
+def _generated(column: Column) -> Composable:
+    if not column.generated:
+        return SQL("")
+    return SQL(" generated always as ({}) stored").format(SQL(cast("LiteralString", column.generated)))
+
+
+def _computed(column: Column) -> Composed:
+    # pg_get_expr() of the source's catalogue, trusted as SQL; part of a statement with parameters.
+    expression = cast("LiteralString", (column.generated or "null").replace("%", "%%"))
+    return SQL("({})::{}").format(SQL(expression), column_type(column))
+
+
+def _identical(columns: Sequence[Column], left: str, right: str) -> Composed:
+    """left = right; also in form where values of one type may be equal and yet differ, as 1.0 and 1.00 do."""
+    parts: list[Composable] = [same([c.name for c in columns], left, right)]
+    parts += [
+        SQL("{}::text = {}::text").format(Identifier(left, c.name), Identifier(right, c.name))
         for c in columns
-    )
+        if _equal_not_identical(c)
+    ]
+    return SQL(" and ").join(parts)
 
 
-def _type(column: Column) -> LiteralString:
-    # format_type() of the source's catalogue: PostgreSQL's own spelling, quoted where it must be. Trusted as SQL.
-    return cast("LiteralString", column.type)
+def _equal_not_identical(column: Column) -> bool:
+    return column.base_type not in _IDENTICAL_WHEN_EQUAL
 
 
 def _columns(table: Table) -> Composed:

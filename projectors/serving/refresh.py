@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from cdc.catalog import Table
 from cdc.errors import Fatal
 from projectors.read_model import History, ReadModel
-from projectors.serving.mirror import changed_name, key_record, merged_rows, mirror_name, names_list, same
+from projectors.serving.mirror import changed_name, key_values, merged_rows, mirror_name, names_list, same
 
 
 def create_read_model(model: ReadModel) -> Composed:
@@ -40,10 +40,10 @@ def history_statement(history: History, columns: Sequence[str], table: Table) ->
     versions = merged_rows(
         table,
         SQL("""
-            select e.number, e.value->'key' as key,
+            select e.number, e.value->>'key' as key,
                    (e.value->>'end_lsn')::pg_lsn as end_lsn, (e.value->>'place')::bigint as place,
                    timestamptz 'epoch' + (e.value->>'at_us')::bigint * interval '1 microsecond' as at,
-                   case when e.value->'row' <> 'null' then {row} end as new
+                   case when e.value->>'row' is not null then {row} end as new
             {source}
         """),
     )
@@ -56,7 +56,7 @@ def history_statement(history: History, columns: Sequence[str], table: Table) ->
                             else lag(v.new) over same end as old,
                        v.new
                   from version v
-                  left join lateral jsonb_to_record(v.key) as k({record}) on true
+                  left join lateral {key} k on true
                 window same as (partition by v.key order by v.number))
         insert into {history} ({columns})
         select {columns} from ({query}) happened
@@ -64,7 +64,7 @@ def history_statement(history: History, columns: Sequence[str], table: Table) ->
         versions=versions,
         mirror=mirror_name(table),
         stored=same(table.key, "m", "k"),
-        record=key_record(table),
+        key=key_values(table),
         history=Identifier("history", history.name),
         columns=names_list(columns),
         query=_with_parameters(history.query),
@@ -131,7 +131,7 @@ def _with_parameters(query: LiteralString) -> SQL:
 
 def _declared(model: ReadModel, table: Table) -> LiteralString:
     for name in model.affected_by:
-        if name == table.name:
+        if name == table.mirror:
             return name
     raise Fatal(f"{model.name} is not affected by {table.qualified}")
 

@@ -66,3 +66,31 @@ create or replace function readside.rfc3339(moment timestamptz) returns text
 language sql stable parallel safe
 return to_char(moment at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 comment on function readside.rfc3339 is 'A time as HTTP answers write it: RFC 3339, UTC, microseconds.';
+
+-- How values come that PostgreSQL does not read as Debezium writes them (cdc/encoding.py).
+create or replace function readside.timestamp_of(us bigint) returns timestamp
+language sql immutable parallel safe
+return case
+    when us = 9223372036854775807 then 'infinity'
+    when us = -9223372036854775808 then '-infinity'
+    else timestamp '1970-01-01' + (us / 86400000000 * interval '1 day') + (us % 86400000000 * interval '1 microsecond')
+end;
+comment on function readside.timestamp_of is 'Microseconds since 1970 as a timestamp.';
+
+create or replace function readside.timestamptz_of(iso text) returns timestamptz
+language sql stable parallel safe
+return case
+    when left(iso, 1) = '+' then substr(iso, 2)::timestamptz
+    when iso ~ '^-?\d{4}-' and (left(iso, 1) = '-' or left(iso, 4) = '0000')
+    then (lpad((1 - substring(iso from '^-?\d{4}')::int)::text, 4, '0') || substring(iso from '^-?\d{4}(.*)') || ' BC')::timestamptz
+    else iso::timestamptz
+end;
+comment on function readside.timestamptz_of is 'A time as ISO 8601 writes it, whose year 0 is 1 BC, and whose years have more than four digits after a plus.';
+
+create or replace function readside.bits_of(little_endian text, length int) returns text
+language sql immutable parallel safe
+return (
+    select right(repeat('0', length) || coalesce(string_agg(get_byte(b.bytes, n)::bit(8)::text, '' order by n desc), ''), length)
+      from (select decode(little_endian, 'base64') as bytes) b, generate_series(0, octet_length(b.bytes) - 1) n
+     having little_endian is not null);
+comment on function readside.bits_of is 'A bit string of a length from base64, least significant byte first, without leading zeros.';

@@ -43,7 +43,7 @@ class Statements:
     ) -> None:
         """``tables`` must hold every table that ``declarations`` read. The declared tables must exist."""
         self._connection = connection
-        self._by_name: Mapping[str, Table] = {table.name: table for table in tables}
+        self._by_name: Mapping[str, Table] = {table.mirror: table for table in tables}
         self.mirror: Mapping[str, MirrorStatements] = {t.qualified: mirror_statements(t) for t in tables}
         self.difference: Mapping[str, DifferenceStatements] = {t.qualified: difference_statements(t) for t in tables}
         self._declarations = declarations
@@ -62,8 +62,8 @@ class Statements:
 
     def refresh(self, model: ReadModel, changed: Collection[Table]) -> bytes:
         """See refresh_statement."""
-        touched = sorted((t for t in changed if t.name in model.affected_by), key=lambda t: t.name)
-        key = ("refresh", model.name, *(t.name for t in touched))
+        touched = sorted((t for t in changed if t.mirror in model.affected_by), key=lambda t: t.mirror)
+        key = ("refresh", model.name, *(t.mirror for t in touched))
         return self.render(key, lambda: refresh_statement(model, self._columns[model.name], touched))
 
     def build(self, model: ReadModel) -> bytes:

@@ -91,7 +91,9 @@ class ServingStore:
                 options="-c synchronous_commit=off -c jit=off -c random_page_cost=1.1 -c plan_cache_mode=force_generic_plan"
                 " -c enable_hashjoin=off -c enable_mergejoin=off"
                 # A first load waits for Kafka inside its transaction.
-                " -c idle_in_transaction_session_timeout=0",
+                " -c idle_in_transaction_session_timeout=0"
+                # Values of type money come as the source holds them under this setting (cdc/connector.toml).
+                " -c lc_monetary=C",
             )
             self._connection.prepared_max = None
             self._epoch = take_over(self._connection, STORE)
@@ -163,7 +165,7 @@ class ServingStore:
                 self._run(("delete", name), statements.delete, gone)
 
     def _refresh(self, changed: Collection[Table]) -> None:
-        names = {table.name for table in changed}
+        names = {table.mirror for table in changed}
         for model in self._kept.declarations.read_models:
             if not names.isdisjoint(model.affected_by):
                 self._execute(self._statements.refresh(model, changed))
