@@ -1,7 +1,7 @@
 """The mirror: the source's tables as they stand, and the SQL that brings one table from a batch's start to its end.
 
 Each statement also adds the old and the new version of every row it touches to ``changed_T``, a temporary table per
-source table: what affected keys are derived from.
+source table (relation.py): what affected keys and rollups are derived from.
 """
 
 from __future__ import annotations
@@ -14,16 +14,12 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from cdc.catalog import Column, Table
 from cdc.encoding import encoding_of
+from projectors.serving.relation import relation_of
 
 
 def mirror_name(table: Table) -> Identifier:
     """mirror.T."""
     return Identifier("mirror", table.name)
-
-
-def changed_name(table: Table) -> Identifier:
-    """The temporary table of old and new versions."""
-    return Identifier("changed_" + table.name)
 
 
 def create_mirror(table: Table) -> Composed:
@@ -36,11 +32,6 @@ def create_mirror(table: Table) -> Composed:
     return SQL("; ").join([create, *indexes])
 
 
-def create_changed(table: Table) -> Composed:
-    """The session's temporary table; the batch that fills it empties it."""
-    return SQL("create temporary table {} (like {})").format(changed_name(table), mirror_name(table))
-
-
 @dataclass(frozen=True, slots=True)
 class MirrorStatements:
     """The statements for one table. Each takes one parameter, ``rows``: a JSON array."""
@@ -49,13 +40,13 @@ class MirrorStatements:
     merge: Composed  #: rows: objects {base, row}; columns absent in row are those of the stored row with key base
     delete: Composed  #: rows: keys
     truncate: Composed  #: no parameter
-    forget: Composed  #: empties changed_T; no parameter
     load: Composed  #: rows: whole rows of a snapshot; nothing is remembered in changed_T
 
 
 def mirror_statements(table: Table) -> MirrorStatements:
     """Build them from the table's catalogue entry."""
     columns = _columns(table)
+    relation = relation_of(table)
     replace_ = SQL("select {} from jsonb_to_recordset(%(rows)s::jsonb) as x({})").format(
         SQL(", ").join(_value(c) for c in table.columns), _record(table.columns)
     )
@@ -65,27 +56,27 @@ def mirror_statements(table: Table) -> MirrorStatements:
         replace=_upsert(table, replace_, remember=True),
         merge=_upsert(table, merge, remember=True),
         load=_upsert(table, replace_, remember=False),
-        forget=SQL("delete from {}").format(changed_name(table)),
         delete=SQL("""
             with gone as (
                 delete from {mirror} m
                  using jsonb_to_recordset(%(rows)s::jsonb) as k({record})
                  where {same}
                 returning m.*)
-            insert into {changed} ({columns})
-            select {columns} from gone
+            insert into {changed} ({sign}, {columns})
+            select -1, {columns} from gone
         """).format(
             mirror=mirror_name(table),
             record=_record(keys),
             same=same(table.key, "m", "k"),
-            changed=changed_name(table),
+            changed=relation.changed,
+            sign=relation.sign,
             columns=columns,
         ),
         truncate=SQL("""
             with gone as (delete from {mirror} returning *)
-            insert into {changed} ({columns})
-            select {columns} from gone
-        """).format(mirror=mirror_name(table), changed=changed_name(table), columns=columns),
+            insert into {changed} ({sign}, {columns})
+            select -1, {columns} from gone
+        """).format(mirror=mirror_name(table), changed=relation.changed, sign=relation.sign, columns=columns),
     )
 
 
@@ -140,14 +131,15 @@ def _upsert(table: Table, incoming: Composed, *, remember: bool) -> Composed:
     return SQL("""
         with incoming as materialized ({incoming}),
              written as ({write})
-        insert into {changed} ({columns})
-        select {old} from {mirror} m join incoming i on {same}
+        insert into {changed} ({sign}, {columns})
+        select -1, {old} from {mirror} m join incoming i on {same}
          union all
-        select {columns} from incoming
+        select 1, {columns} from incoming
     """).format(
         incoming=incoming,
         write=write,
-        changed=changed_name(table),
+        changed=relation_of(table).changed,
+        sign=relation_of(table).sign,
         columns=columns,
         old=SQL(", ").join(SQL("m.{}").format(Identifier(c.name)) for c in table.columns),
         mirror=mirror_name(table),

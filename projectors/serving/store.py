@@ -24,8 +24,8 @@ from cdc.errors import Fatal, Fenced, Transient
 from projectors.batch import Segment, TableChanges, net_changes
 from projectors.checkpoint import Checkpoint, lsn_text, lsn_value
 from projectors.read_model import Declarations
-from projectors.serving.mirror import changed_name, create_changed, mirror_name
-from projectors.serving.schema import prepare_declared, prepare_mirror
+from projectors.serving.mirror import mirror_name
+from projectors.serving.schema import prepare_declared, prepare_mirror, prepare_mirror_indexes
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 
 logger = logging.getLogger(__name__)
@@ -79,13 +79,15 @@ class ServingStore:
             self._epoch = self._take_over()
             checkpoint = self._read_checkpoint()
             with self._transaction(pipelined=False, many_rows=True):
-                prepare_mirror(self._connection, list(self._tables.values()))
-                made = prepare_declared(self._connection, self._declarations)
-                self._statements = Statements(self._connection, list(self._tables.values()), self._declarations)
+                tables = list(self._tables.values())
+                prepare_mirror(self._connection, tables)
+                prepare_mirror_indexes(self._connection, self._declarations)
+                made = prepare_declared(self._connection, tables, self._declarations)
+                self._statements = Statements(self._connection, tables, self._declarations)
                 if checkpoint.phase == "streaming":
                     self._build(made, checkpoint)
-            for table in self._tables.values():
-                self._connection.execute(create_changed(table))
+            for name in self._statements.kept:
+                self._connection.execute(self._statements.relations[name].create_changed())
             return checkpoint
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
@@ -96,7 +98,7 @@ class ServingStore:
             for rows in changes:
                 self._load_rows(rows)
             position = checkpoint()
-            declared = (*self._declarations.histories, *self._declarations.read_models)
+            declared = (*self._declarations.histories, *self._statements.maintained)
             self._build({one.name for one in declared}, position)
             self._move(position)
 
@@ -109,11 +111,11 @@ class ServingStore:
             for segment in net_changes(transactions, self._with_history, _CHANGES_PER_SEGMENT):
                 self._apply_segment(segment)
                 touched.update(segment)
-            changed = [self._tables[name] for name in sorted(touched)]
-            names = {table.name for table in changed}
-            for model in self._declarations.read_models:
-                if not names.isdisjoint(model.affected_by):
-                    self._execute(self._statements.refresh(model, changed))
+            changed = {self._tables[name].name for name in touched}
+            for declared in self._statements.maintained:
+                if not changed.isdisjoint(declared.sources):
+                    self._execute(self._statements.refresh(declared, changed))
+                    changed.add(declared.reference)
             self._forget(changed)
             self._remember(transactions)
             self._move(checkpoint, transactions)
@@ -137,15 +139,16 @@ class ServingStore:
             if gone := [key for key, row in changes.rows.items() if row is None]:
                 self._run(("delete", name), statements.delete, gone)
 
-    def _forget(self, changed: Collection[Table]) -> None:
+    def _forget(self, changed: Collection[str]) -> None:
         # Deleted, not ON COMMIT DELETE ROWS: that truncates the files of every such table at each commit, 5 ms for
         # fifteen. What deletes leave behind is pruned as the pages are used again, and truncated now and then.
         self._batches += 1
-        for table in changed:
-            self._run(("forget", table.qualified), self._statements.mirror[table.qualified].forget)
+        relations = self._statements.relations
+        for name in self._statements.kept.intersection(changed):
+            self._execute(self._statements.render(("forget", name), relations[name].forget))
         if self._batches % _BATCHES_PER_TRUNCATE == 0:
-            for table in self._tables.values():
-                self._execute(SQL("truncate {}").format(changed_name(table)).as_bytes(self._connection))
+            for name in self._statements.kept:
+                self._execute(SQL("truncate {}").format(relations[name].changed).as_bytes(self._connection))
 
     def _append_histories(self, name: str, changes: TableChanges) -> None:
         if not changes.versions:
@@ -262,10 +265,10 @@ class ServingStore:
         for history in self._declarations.histories:
             if history.name in names:
                 self._execute(self._statements.history_of_snapshot(history), at)
-        for model in self._declarations.read_models:
-            if model.name in names:
-                logger.info("building a read model", extra={"action": "model_build", "model": model.name})
-                self._execute(self._statements.build(model))
+        for declared in self._statements.maintained:
+            if declared.name in names:
+                logger.info("building a read model", extra={"action": "model_build", "model": declared.name})
+                self._execute(self._statements.build(declared))
 
 
 def _array(rows: Sequence[bytes]) -> str:
