@@ -143,7 +143,9 @@ def _affected(model: ReadModel, keys: Sequence[Composed]) -> Composed:
 
 
 def _keys(model: ReadModel, name: LiteralString, rows: Composed) -> Composed:
-    return SQL("select * from (with changed as ({}) {}) keys").format(rows, SQL(model.affected_by[name]))
+    return SQL("select * from (with changed as ({}) select * from ({}\n) k) keys").format(
+        rows, SQL(model.affected_by[name])
+    )
 
 
 def _with_parameters(query: LiteralString) -> SQL:

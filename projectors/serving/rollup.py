@@ -139,7 +139,7 @@ def _counted(rollup: Rollup, measures: Measures, rows: Composed, *, less: bool =
 
 
 def _over(rollup: Rollup, rows: Composed) -> Composed:
-    return SQL("with changed as ({}) ({}\n)").format(rows, SQL(rollup.query))
+    return SQL("with changed as ({}) select * from ({}\n) q").format(rows, SQL(rollup.query))
 
 
 def _each(template: SQL, names: Iterable[str]) -> Composed:

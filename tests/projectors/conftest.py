@@ -26,14 +26,19 @@ class Pipeline:
     """The write database's changes on their way into one store; ``project`` runs a fresh projector until all is read."""
 
     def __init__(
-        self, shop_dsn: str, directory: Path, make_store: Callable[[tuple[Any, ...], Declarations], Store]
+        self,
+        shop_dsn: str,
+        directory: Path,
+        make_store: Callable[[tuple[Any, ...], Declarations], Store],
+        models: str = "projectors.read_models",
     ) -> None:
         self._directory = directory
+        self.models = models
         self.tables = read_tables(shop_dsn, "readside")
         self.log = ScriptedLog(self.tables)
         self.source = ScriptedSource(shop_dsn, self.log)
         self.sql = self.source.connection.execute
-        self._make_store = lambda: make_store(self.tables, registry.load("projectors.read_models"))
+        self._make_store = lambda: make_store(self.tables, registry.load(models))
 
     def commit(self, *statements: str) -> None:
         """One source transaction; its records are sent to the log."""

@@ -142,7 +142,7 @@ def assert_models_equal_their_oracles(pipeline, store: str, stored) -> None:
 
 
 def assert_models_equal_a_build(pipeline, store_dsn: str) -> None:
-    declarations = registry.load("projectors.read_models").of_store("serving")
+    declarations = registry.load(pipeline.models).of_store("serving")
     with psycopg.connect(store_dsn) as store:
         statements = Statements(store, pipeline.tables, declarations)
         tables = {one.reference: Identifier(*one.reference.split(".")) for one in declarations.maintained}
