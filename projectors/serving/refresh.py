@@ -60,9 +60,10 @@ def settle(
              lost as (select {key} from affected except select {key} from fresh),
              gone as (delete from {target} t using lost a where {same} returning t.*)
     """)
+    # In the key's order: rows lying in the order of one hash table take the next one quadratic time to read in.
     write = SQL("""
         insert into {target} as t ({columns})
-        select {columns} from fresh
+        select {columns} from fresh order by {key}
         on conflict ({key}) do {action}
     """)
     keep = SQL("""

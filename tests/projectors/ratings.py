@@ -1,5 +1,9 @@
 """Declarations of the tests' own: shops with items that people rate, and every form a rollup can take over them."""
 
+from __future__ import annotations
+
+import psycopg
+
 from projectors.read_model import Declarations, ReadModel
 from projectors.rollup import Rollup
 
@@ -146,7 +150,8 @@ EXPECTED = {
                   from ratings where kind is not null group by 1, 2) k
          where paid <> 0 or amount <> 0""",
     "rollups.rated_often": """
-        select n, count(*), sum(s) from (select count(*) as n, sum(stars) as s from ratings group by item_id) i group by n""",
+        select n, count(*), sum(s)
+          from (select count(*) as n, sum(stars) as s from ratings group by item_id) i group by n""",
     "rollups.shop_scores": """
         select i.shop_id, count(*), sum(stars) from items i join ratings r on r.item_id = i.id
          where i.shop_id is not null group by 1""",
@@ -169,3 +174,21 @@ EXPECTED = {
         select s.id, s.region, count(r.stars), round(avg(r.stars), 2)
           from shops s left join items i on i.shop_id = s.id left join ratings r on r.item_id = i.id group by s.id""",
 }
+
+
+def rated(item: int, author: int, stars: int, *, amount: str = "1", kind: str = "'k'") -> str:
+    return f"insert into ratings values ({item}, {author}, {stars}, {amount}, {kind}, {author}, 'fine')"
+
+
+def assert_as_expected(pipeline, store_dsn: str) -> None:
+    with psycopg.connect(store_dsn) as store:
+        for name, query in EXPECTED.items():
+            names = [column.name for column in pipeline.sql(query).description]
+            expected = pipeline.sql(query).fetchall()
+            kept = store.execute(f"select * from {name}").fetchall()
+            assert sorted(map(repr, plain(kept))) == sorted(map(repr, plain(expected))), (name, names)
+
+
+def plain(rows):
+    """Numbers by value: 2.50 is 2.5, and NaN is itself."""
+    return [tuple(str(float(v)) if hasattr(v, "as_tuple") or isinstance(v, int) else v for v in row) for row in rows]
