@@ -86,6 +86,14 @@ def test_reputation_follows_an_item_to_another_shop(rating_pipeline, rows):
     assert rows("read_models.shop_page", "id, ratings, reputation") == [(1, 1, 3), (2, 1, 5)]
 
 
+def test_an_update_takes_the_old_value_away(rating_pipeline, rows):
+    rating_pipeline.commit(rated(1, 1, 5), rated(1, 2, 5))
+    rating_pipeline.project().close()
+    rating_pipeline.commit("update ratings set stars = 2 where author = 1")
+    rating_pipeline.project().close()
+    assert rows("rollups.item_ratings") == [(1, 2, 7, 1, 0)]
+
+
 def test_a_group_that_becomes_empty_is_gone(rating_pipeline, rows):
     rating_pipeline.commit(rated(1, 1, 5))
     rating_pipeline.project().close()
