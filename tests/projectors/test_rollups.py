@@ -123,6 +123,14 @@ def test_nulls_count_nothing_and_rows_without_a_group_are_in_none(rating_pipelin
     assert rows("rollups.kind_amounts", "item_id, kind, paid, amount::text") == [(1, "k", 1, "1.5")]
 
 
+def test_a_sum_does_not_remember_the_digits_of_what_left(rating_pipeline, rows):
+    rating_pipeline.commit(rated(1, 1, 5, amount="1.5"), rated(1, 2, 5, amount="0.25"))
+    rating_pipeline.project().close()
+    rating_pipeline.commit("delete from ratings where author = 2")
+    rating_pipeline.project().close()
+    assert rows("rollups.kind_amounts", "amount::text") == [("1.5",)]
+
+
 def test_a_sum_survives_what_is_not_a_number(rating_pipeline, rows):
     rating_pipeline.commit(
         rated(1, 1, 5, amount="1.25"), rated(1, 2, 5, amount="'NaN'"), rated(2, 1, 5, amount="'Infinity'")
