@@ -117,6 +117,14 @@ def test_a_row_changed_many_times_in_one_batch_counts_once(rating_pipeline, rows
     assert rows("rollups.item_ratings") == [(2, 1, 3, 0, 0)]
 
 
+def test_a_batch_forgets_what_the_batch_before_it_changed(rating_pipeline, rows):
+    for author in (1, 2, 3):
+        rating_pipeline.commit(rated(1, author, 5))
+    rating_pipeline.project(lambda unread: (unread[0], 1)).close()
+    assert rows("rollups.item_ratings") == [(1, 3, 15, 3, 0)]
+    assert rows("rollups.shop_scores") == [(1, 3, 15)]
+
+
 def test_nulls_count_nothing_and_rows_without_a_group_are_in_none(rating_pipeline, rows):
     rating_pipeline.commit(rated(1, 1, 5, amount="null"), rated(1, 2, 5, amount="1.50"), rated(1, 3, 5, kind="null"))
     rating_pipeline.project().close()
