@@ -5,27 +5,37 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from projectors.read_model import Declarations
+from projectors.read_model import Declarations, ReadModel
 
 
 def parked_with(declarations: Declarations, tables: Mapping[str, str]) -> dict[str, str]:
     """Why each declared table is parked that reads one of ``tables``: parked ones by their name in the mirror, and why."""
-    parked: dict[str, str] = {}
-    for history in declarations.histories:
-        if history.of in tables:
-            parked[history.name] = f"{history.of}: {tables[history.of]}"
-    for model in declarations.read_models:
-        reasons = [f"{name}: {tables[name]}" for name in sorted(model.tables & tables.keys())]
-        reasons += [f"history.{name} is parked" for name in sorted(model.histories & parked.keys())]
-        if reasons:
-            parked[model.name] = "; ".join(reasons)
-    return parked
+    parked = {h.name: f"{h.of}: {tables[h.of]}" for h in declarations.histories if h.of in tables}
+    for declared in declarations.maintained:
+        if reasons := [f"{name}: {tables[name]}" for name in sorted(declared.reads & tables.keys())]:
+            parked[declared.name] = "; ".join(reasons)
+    return parked | readers(declarations, parked)
+
+
+def readers(declarations: Declarations, parked: Collection[str]) -> dict[str, str]:
+    """Why each of the others is parked: it reads one of ``parked``, or something that does."""
+    standing = {f"history.{history.name}" for history in declarations.histories if history.name in parked}
+    found: dict[str, str] = {}
+    for declared in declarations.maintained:
+        histories = declared.histories if isinstance(declared, ReadModel) else frozenset[str]()
+        reads = declared.reads | {f"history.{name}" for name in histories}
+        if declared.name not in parked and (still := reads & standing):
+            found[declared.name] = f"{', '.join(sorted(still))} is parked"
+        if declared.name in parked or declared.name in found:
+            standing.add(declared.reference)
+    return found
 
 
 def without(declarations: Declarations, names: Collection[str]) -> Declarations:
-    """The others."""
+    """The others. ``names`` must hold whatever reads one of them."""
     return replace(
         declarations,
         read_models=tuple(model for model in declarations.read_models if model.name not in names),
         histories=tuple(history for history in declarations.histories if history.name not in names),
+        rollups=tuple(rollup for rollup in declarations.rollups if rollup.name not in names),
     )

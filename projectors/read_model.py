@@ -7,30 +7,37 @@ keys. Mistakes fail when the declaration is imported, with what to change.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal, LiteralString
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import LiteralString
 
-StoreName = Literal["serving", "analytics"]
+from projectors.declaration import (
+    DeclarationError,
+    StoreName,
+    fingerprint,
+    is_declared,
+    listed,
+    mentions,
+    relations,
+    require_name,
+)
+from projectors.rollup import Rollup
 
-_MIRRORED = re.compile(r"\bmirror\.(\w+)")
 _HISTORY = re.compile(r"\bhistory\.(\w+)")
-
-
-class DeclarationError(TypeError):
-    """A declaration cannot be right; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadModel:
     """One denormalised table, kept equal to its query.
 
-    ``query`` selects the rows of the keys in the relation ``affected``, whose columns are named as in ``key``. Each
-    query in ``affected_by`` selects keys, in key order, from the relation ``changed``: the old and the new version of
-    every changed row of that source table, with the source's columns. ``mirror.T`` is the source's table T as it stands
-    after the change, ``history.H`` a declared history. Columns are matched by name, so their order does not matter.
+    ``query`` selects the rows of the keys in the relation ``affected``, whose columns are named as in ``key``. It reads
+    ``mirror.T``, the source's table T as it stands after the change, ``rollups.R`` and ``read_models.M``, declared ones as
+    they stand then, and ``history.H``, a declared history. Each query in ``affected_by`` selects keys, in key order, from
+    the relation ``changed``: the old and the new version of every changed row of that source table (``T``) or declared
+    relation (``rollups.R``, ``read_models.M``), with its columns. Columns are matched by name, so their order does not
+    matter.
     """
 
     name: LiteralString  #: the table's name, and the model's everywhere else
@@ -40,35 +47,60 @@ class ReadModel:
     query: LiteralString
     comment: LiteralString  #: one line: what a row is
     indexes: tuple[LiteralString, ...] = ()  #: as after ON t: "(user_id, placed_at desc)" or "using gin (search)"
+    #: Indexes that its query needs on source tables, by table: {"reviews": ("(product_id, created_at desc)",)} makes the
+    #: latest few, the first and the last of a group cheap. There as long as some declaration asks for them.
+    mirror_indexes: Mapping[LiteralString, tuple[LiteralString, ...]] = field(
+        default_factory=dict[LiteralString, tuple[LiteralString, ...]]
+    )
     store: StoreName = "serving"
 
     def __post_init__(self) -> None:
-        _require_name(self.name)
+        require_name(self.name)
         if not self.key:
             raise DeclarationError(f"{self.name} has no key; name its key columns in key=(…)")
-        if not re.search(r"\baffected\b", self.query):
+        if not mentions(self.query, "affected"):
             raise DeclarationError(f"{self.name}: query never mentions affected; select only rows whose key is in it")
         for table, keys in self.affected_by.items():
-            if not re.search(r"\bchanged\b", keys):
+            if not mentions(keys, "changed"):
                 raise DeclarationError(
                     f"{self.name}: affected_by[{table!r}] never mentions changed: take the keys of its rows"
                 )
-        read = set(_MIRRORED.findall(self.query))
+        read = relations(self.query)
         if missing := read - set(self.affected_by):
             raise DeclarationError(
-                f"{self.name} reads {_list(missing)} but does not say which keys a changed row there touches; "
-                f"add {_list(missing)} to affected_by"
+                f"{self.name} reads {listed(missing)} but does not say which keys a changed row there touches; "
+                f"add {listed(missing)} to affected_by"
             )
         if idle := set(self.affected_by) - read:
             raise DeclarationError(
-                f"{self.name}: affected_by names {_list(idle)}, which its query never reads; remove it"
+                f"{self.name}: affected_by names {listed(idle)}, which its query never reads; remove it"
             )
+        if idle := set(self.mirror_indexes) - self.tables:
+            raise DeclarationError(
+                f"{self.name}: mirror_indexes names {listed(idle)}, a source table it never reads; remove it"
+            )
+        if self.store == "analytics":
+            self._require_plain()
+
+    @property
+    def reference(self) -> str:
+        """Its name in SQL and in other declarations."""
+        return f"read_models.{self.name}"
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """The relations whose changes it takes in."""
+        return frozenset(self.affected_by)
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Every relation that it or one of its affected-key queries reads."""
+        return self.sources.union(*map(relations, self.affected_by.values()))
 
     @property
     def tables(self) -> frozenset[str]:
-        """The source tables that it or one of its affected-key queries reads."""
-        texts = (self.query, *self.affected_by.values())
-        return frozenset(name for text in texts for name in _MIRRORED.findall(text)) | frozenset(self.affected_by)
+        """The source tables among them."""
+        return frozenset(name for name in self.reads if not is_declared(name))
 
     @property
     def histories(self) -> frozenset[str]:
@@ -86,7 +118,16 @@ class ReadModel:
             *self.indexes,
             *sorted(map(str, self.affected_by.items())),
         )
-        return _fingerprint(parts)
+        return fingerprint(parts)
+
+    def _require_plain(self) -> None:
+        if declared := {name for name in self.reads if is_declared(name)}:
+            raise DeclarationError(
+                f"{self.name} of the analytics store reads {listed(declared)}, and declared relations are read in the "
+                "serving store only; take mirror.… instead: a column store counts fast"
+            )
+        if self.mirror_indexes:
+            raise DeclarationError(f"{self.name}: the analytics store needs no mirror_indexes; remove them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,55 +148,93 @@ class History:
     store: StoreName = "serving"
 
     def __post_init__(self) -> None:
-        _require_name(self.name)
-        if not re.search(r"\btransition\b", self.query):
+        require_name(self.name)
+        if not mentions(self.query, "transition"):
             raise DeclarationError(f"{self.name}: query never mentions transition: take what happened there")
 
     @property
     def fingerprint(self) -> str:
         """Changes exactly when the declaration's meaning may have."""
         parts = (self.of, self.columns, self.query, *self.indexes)
-        return _fingerprint(parts)
+        return fingerprint(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Declarations:
-    """Everything declared for one store; names are unique."""
+    """Everything declared for one store; names are unique, and what is read is declared."""
 
     read_models: tuple[ReadModel, ...] = ()
     histories: tuple[History, ...] = ()
+    rollups: tuple[Rollup, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [declared.name for declared in (*self.read_models, *self.histories)]
+        names = [declared.name for declared in (*self.read_models, *self.histories, *self.rollups)]
         if doubled := {name for name in names if names.count(name) > 1}:
-            raise DeclarationError(f"declared twice: {_list(doubled)}; give one of them another name")
+            raise DeclarationError(f"declared twice: {listed(doubled)}; give one of them another name")
         known = {history.name for history in self.histories}
         for model in self.read_models:
             if unknown := model.histories - known:
-                raise DeclarationError(f"{model.name} reads history.{_list(unknown)}, which is not declared")
+                raise DeclarationError(f"{model.name} reads history.{listed(unknown)}, which is not declared")
+        references = self._served().keys()
+        for declared in (*self.read_models, *self.rollups):
+            if unknown := {name for name in declared.reads if is_declared(name)} - references:
+                raise DeclarationError(
+                    f"{declared.name} reads {listed(unknown)}, which is not declared for the serving store; "
+                    "add it to Declarations(…), or correct the name"
+                )
+        _ = self.maintained
 
     @property
     def tables(self) -> frozenset[str]:
         """Every source table that some declaration reads."""
-        reads = [model.tables for model in self.read_models]
-        return frozenset[str]().union(*reads) | {history.of for history in self.histories}
+        reads = [declared.reads for declared in (*self.read_models, *self.rollups)]
+        named = frozenset[str]().union(*reads) | {history.of for history in self.histories}
+        return frozenset(name for name in named if not is_declared(name))
+
+    @property
+    def maintained(self) -> tuple[ReadModel | Rollup, ...]:
+        """Read models and rollups, each after all that it reads. Raises DeclarationError for a cycle."""
+        served = self._served()
+        analytics = tuple(model for model in self.read_models if model.store == "analytics")
+        graph = {name: sorted(declared.reads & served.keys()) for name, declared in served.items()}
+        try:
+            return tuple(served[name] for name in TopologicalSorter(graph).static_order()) + analytics
+        except CycleError as exc:
+            circle = " reads ".join(reversed(exc.args[1]))
+            raise DeclarationError(f"{circle}: none of them can be first; take one of these reads away") from exc
+
+    @property
+    def captured(self) -> frozenset[str]:
+        """The declared relations whose old and new rows another declaration takes in."""
+        sources = [declared.sources for declared in (*self.read_models, *self.rollups)]
+        return frozenset(name for name in frozenset[str]().union(*sources) if is_declared(name))
+
+    def readers_of(self, relations: Collection[str]) -> frozenset[str]:
+        """The names of all read models and rollups that read one of these, or something that does."""
+        read, found = set(relations), set[str]()
+        for declared in self.maintained:
+            if not read.isdisjoint(declared.reads):
+                read.add(declared.reference)
+                found.add(declared.name)
+        return frozenset(found)
+
+    def fingerprints(self) -> dict[str, str]:
+        """By name: changes when the meaning of the declaration, or of one it reads, may have."""
+        found: dict[str, str] = {}
+        for declared in self.maintained:
+            read = sorted(name.partition(".")[2] for name in declared.reads if is_declared(name))
+            own = declared.fingerprint
+            found[declared.name] = fingerprint((own, *(found[name] for name in read))) if read else own
+        return found | {history.name: history.fingerprint for history in self.histories}
 
     def of_store(self, store: StoreName) -> Declarations:
         """Those of one store."""
         return Declarations(
-            tuple(m for m in self.read_models if m.store == store), tuple(h for h in self.histories if h.store == store)
+            tuple(m for m in self.read_models if m.store == store),
+            tuple(h for h in self.histories if h.store == store),
+            tuple(r for r in self.rollups if r.store == store),
         )
 
-
-def _fingerprint(parts: Iterable[str]) -> str:
-    # White space is no meaning: an indented query is the same query.
-    return hashlib.sha256("\0".join(" ".join(part.split()) for part in parts).encode()).hexdigest()[:16]
-
-
-def _require_name(name: str) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", name):
-        raise DeclarationError(f"{name!r} is no name for a table: lower case letters, digits, underscores, at most 48")
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
+    def _served(self) -> dict[str, ReadModel | Rollup]:
+        served = (*self.rollups, *(model for model in self.read_models if model.store == "serving"))
+        return {declared.reference: declared for declared in served}

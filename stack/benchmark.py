@@ -12,15 +12,16 @@ from stack.demo import running
 from stack.errors import StackError
 from stack.terminal import Output, data, talk
 
-_NAMES = ("freshness",)
+_NAMES = ("freshness", "hot-keys")
 
 
 def run(settings: Settings, name: str, *, output: Output | None) -> int:
     """Run one benchmark; exit code 0 when every goal is met, 1 otherwise."""
     if name not in _NAMES:
         raise StackError(f"there is no benchmark {name}; there are {', '.join(_NAMES)}")
-    with running(settings, ports="auto") as stack:
-        result: Result = importlib.import_module(f"benchmarks.{name}").run(stack)
+    benchmark = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
+    with running(settings, only=getattr(benchmark, "NEEDS", ""), ports="auto") as stack:
+        result: Result = benchmark.run(stack)
     path = result.write(settings.data_dir / "bench")
     if terminal.chosen(output) == "json":
         terminal.print_json(asdict(result))

@@ -57,13 +57,16 @@ def run(settings: Settings, *, seconds: float, ports: str) -> int:
 
 
 @contextmanager
-def running(settings: Settings, *, ports: str = "fixed") -> Generator[Settings]:
-    """The settings of a healthy stack: the one of the data directory, or one that is started now and stopped at the end."""
+def running(settings: Settings, *, only: str = "", ports: str = "fixed") -> Generator[Settings]:
+    """The settings of a healthy stack: the one of the data directory, or one that is started now and stopped at the end.
+
+    ``only``: the components to start, all of them by default.
+    """
     if state.running(settings.data_dir) is not None:
         wait_healthy(settings.data_dir)
         yield type(settings)(data_dir=settings.data_dir)
         return
-    supervisor = start(settings, ports=ports, detach=False)
+    supervisor = start(settings, only=only, ports=ports, detach=False)
     try:
         with Startup() as startup:
             wait_healthy(settings.data_dir, show=startup.show, supervisor=supervisor)

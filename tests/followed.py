@@ -124,7 +124,7 @@ class Followed:
             if thread.ident is not None:
                 thread.join(30)
         with closing(Connect(self.settings.connect_url, self.name)) as connect:
-            connect.delete()
+            connect.stop()
         slot = {"name": self.name}
         drop = """
             select pg_drop_replication_slot(slot_name)

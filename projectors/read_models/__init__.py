@@ -1,8 +1,9 @@
 """The reference application's read models. To add one: write its file, and name it here.
 
 1. Copy the file that is nearest to yours.
-2. ``query``: what a row is, from ``mirror.…``, for the keys in ``affected``.
-3. ``affected_by``: for each table the query reads, which keys a changed row touches.
+2. ``query``: what a row is, from ``mirror.…``, for the keys in ``affected``. Counts and sums over many rows are rollups,
+   declared in the same file and read as ``rollups.…``, so that they cost what the change costs.
+3. ``affected_by``: for each table or rollup the query reads, which keys a changed row touches.
 4. Add it to ``DECLARATIONS``. The projector builds it from the mirror when it starts.
 5. ``./readside test`` checks its laws; ``./readside verify`` compares it with the source.
 """
@@ -15,7 +16,7 @@ from projectors.read_models.daily_orders import DAILY_ORDERS
 from projectors.read_models.order_details import ORDER_DETAILS
 from projectors.read_models.order_list_item import ORDER_LIST_ITEM
 from projectors.read_models.order_timeline import ORDER_TIMELINE
-from projectors.read_models.user_profile import USER_PROFILE
+from projectors.read_models.user_profile import USER_FOLLOWS, USER_ORDERS, USER_POSTS, USER_PROFILE
 
 DECLARATIONS = Declarations(
     read_models=(
@@ -28,4 +29,9 @@ DECLARATIONS = Declarations(
         DAILY_ORDERS,
     ),
     histories=(ORDER_TIMELINE,),
+    rollups=(
+        USER_POSTS,
+        USER_FOLLOWS,
+        USER_ORDERS,
+    ),
 )

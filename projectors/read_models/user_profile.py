@@ -1,6 +1,47 @@
 """One row per user: the profile, with what the user has done counted."""
 
 from projectors.read_model import ReadModel
+from projectors.rollup import Rollup
+
+USER_POSTS = Rollup(
+    name="user_posts",
+    comment="One row per user with published posts.",
+    of="posts",
+    key=("author_id",),
+    query="""
+        select author_id, count(*) as post_count
+          from changed
+         where status = 'published'
+         group by author_id
+    """,
+)
+
+USER_FOLLOWS = Rollup(
+    name="user_follows",
+    comment="One row per user who follows or is followed.",
+    of="follows",
+    key=("user_id",),
+    query="""
+        select user_id, sum(follower) as follower_count, sum(following) as following_count
+          from (select followee_id as user_id, 1 as follower, 0 as following from changed
+                union all
+                select follower_id, 0, 1 from changed) sides
+         group by user_id
+    """,
+)
+
+USER_ORDERS = Rollup(
+    name="user_orders",
+    comment="One row per user with orders that are not cancelled.",
+    of="orders",
+    key=("user_id",),
+    query="""
+        select user_id, count(*) as order_count, sum(total) as lifetime_value
+          from changed
+         where status <> 'cancelled'
+         group by user_id
+    """,
+)
 
 USER_PROFILE = ReadModel(
     name="user_profile",
@@ -13,9 +54,9 @@ USER_PROFILE = ReadModel(
     """,
     affected_by={
         "users": "select id from changed",
-        "posts": "select author_id from changed",
-        "follows": "select follower_id from changed union select followee_id from changed",
-        "orders": "select user_id from changed",
+        "rollups.user_posts": "select author_id from changed",
+        "rollups.user_follows": "select user_id from changed",
+        "rollups.user_orders": "select user_id from changed",
     },
     query="""
         select u.id, u.version,
@@ -27,22 +68,18 @@ USER_PROFILE = ReadModel(
                  'full_name', u.first_name || ' ' || u.last_name,
                  'display_name', u.display_name,
                  'avatar_url', u.avatar_url,
-                 'post_count', (
-                   select count(*)
-                     from mirror.posts p
-                    where p.author_id = u.id and p.status = 'published'),
-                 'follower_count', (select count(*) from mirror.follows f where f.followee_id = u.id),
-                 'following_count', (select count(*) from mirror.follows f where f.follower_id = u.id),
-                 'order_count', o.order_count,
-                 'lifetime_value', o.lifetime_value::text,
+                 'post_count', coalesce(p.post_count, 0),
+                 'follower_count', coalesce(f.follower_count, 0),
+                 'following_count', coalesce(f.following_count, 0),
+                 'order_count', coalesce(o.order_count, 0),
+                 'lifetime_value', coalesce(o.lifetime_value, 0)::numeric(20, 2)::text,
                  'loyalty_tier', u.loyalty_tier,
                  'created_at', readside.rfc3339(u.created_at),
                  'version', u.version) as document
           from affected a
           join mirror.users u on u.id = a.id
-         cross join lateral (
-            select count(*) as order_count, coalesce(sum(o.total), 0.00) as lifetime_value
-              from mirror.orders o
-             where o.user_id = u.id and o.status <> 'cancelled') o
+          left join rollups.user_posts p on p.author_id = u.id
+          left join rollups.user_follows f on f.user_id = u.id
+          left join rollups.user_orders o on o.user_id = u.id
     """,
 )

@@ -13,7 +13,8 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from cdc.catalog import Table
 from projectors.read_model import History
-from projectors.serving.mirror import changed_name, mirror_name, names_list, same, staged_name
+from projectors.serving.mirror import mirror_name, names_list, same, staged_name
+from projectors.serving.relation import relation_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class DifferenceStatements:
 
 def difference_statements(table: Table) -> DifferenceStatements:
     """Build them from the table's catalogue entry."""
-    mirror, staged, changed = mirror_name(table), staged_name(table), changed_name(table)
+    mirror, staged, changed = mirror_name(table), staged_name(table), relation_of(table).changed
     columns = names_list([column.name for column in table.columns])
     return DifferenceStatements(
         create=SQL("create temporary table {} (like {} including generated, primary key ({})) on commit drop").format(
@@ -41,9 +42,16 @@ def difference_statements(table: Table) -> DifferenceStatements:
                 delete from {mirror} m
                  where not exists (select from {staged} s where {same})
                 returning m.*)
-            insert into {changed} ({columns})
-            select {columns} from gone
-        """).format(mirror=mirror, staged=staged, same=same(table.key, "s", "m"), changed=changed, columns=columns),
+            insert into {changed} ({sign}, {columns})
+            select -1, {columns} from gone
+        """).format(
+            mirror=mirror,
+            staged=staged,
+            same=same(table.key, "s", "m"),
+            changed=changed,
+            sign=relation_of(table).sign,
+            columns=columns,
+        ),
         forget_equal=SQL("delete from {} s using {} m where {} and s *= m").format(
             staged, mirror, same(table.key, "s", "m")
         ),

@@ -38,7 +38,7 @@ class Kept:
         self.stale: frozenset[str] = frozenset()  #: read models that were parked and have fallen behind
         self._shapes = shapes
         self._parks = parks
-        self._parked: Mapping[str, str] = {}  # declared tables that read a parked one, and why
+        self.parked: Mapping[str, str] = {}  #: declared tables that read a parked one, and why
 
     def follow(self, connection: Connection, *, first: bool) -> None:
         """Bring the mirror in line with the source's tables; ``first``: the store holds nothing yet."""
@@ -57,10 +57,10 @@ class Kept:
             if table.qualified not in parked
         }
         mirrors = {table.qualified: table.mirror for table in tables}
-        self._parked = parked_with(
+        self.parked = parked_with(
             self.declarations, {mirrors.get(name, name.partition(".")[2]): why for name, why in parked.items()}
         )
-        self.declarations = without(self.declarations, self._parked)
+        self.declarations = without(self.declarations, self.parked)
 
     def make_doubtful_anew(self, connection: Connection) -> list[Table]:
         """Give the mirrors of tables in doubt the source's columns, for a snapshot to fill; returns the tables."""
@@ -76,12 +76,12 @@ class Kept:
 
         One that was just ``made`` from a new declaration fails for all to see instead.
         """
-        names = {declared.name for declared in (*self.declarations.histories, *self.declarations.read_models)}
+        names = {declared.name for declared in (*self.declarations.histories, *self.declarations.maintained)}
         # In doubt, the mirror is not yet what they will read.
         looked_at = frozenset[str]() if self.plan.doubts else names - frozenset(made)
         broken = failing(connection, statements, self.declarations, looked_at)
-        self.stale = note_parked(connection, {**self._parked, **broken})
-        for name, why in {**self._parked, **broken}.items():
+        self.stale = note_parked(connection, {**self.parked, **broken})
+        for name, why in {**self.parked, **broken}.items():
             logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
         self.declarations = without(self.declarations, broken)
         declared = self.declarations.histories

@@ -12,7 +12,6 @@ from psycopg.sql import SQL, Composed
 from cdc.catalog import Table
 from cdc.change import Change
 from projectors.serving.kept import Kept
-from projectors.serving.mirror import changed_name, create_changed
 from projectors.serving.statements import Statements
 
 logger = logging.getLogger(__name__)
@@ -31,8 +30,9 @@ class Loading:
         """Stage the rows instead of loading them; returns the names of tables whose mirrors were made anew."""
         doubtful = self._kept.make_doubtful_anew(self._connection)
         for table in doubtful:
-            self._execute(SQL("drop table {}").format(changed_name(table)))
-            self._execute(create_changed(table))
+            relation = self._statements.relations[table.mirror]
+            self._execute(SQL("drop table {}").format(relation.changed))
+            self._execute(relation.create_changed())
         self._kept.park(self._connection, self._statements)
         for difference in self._statements.difference.values():
             self._execute(difference.create)
@@ -70,7 +70,8 @@ class Loading:
         return [table for table in self._kept.tables.values() if self._has_changes(table)]
 
     def _has_changes(self, table: Table) -> bool:
-        row = self._connection.execute(SQL("select exists (select from {})").format(changed_name(table))).fetchone()
+        changed = self._statements.relations[table.mirror].changed
+        row = self._connection.execute(SQL("select exists (select from {})").format(changed)).fetchone()
         return row is not None and row[0]
 
     def _execute(self, statement: Composed) -> None:

@@ -1,12 +1,11 @@
 """The mirror: the source's tables as they stand, and the SQL that brings one table from a batch's start to its end.
 
 Each statement also adds the old and the new version of every row it touches to ``changed_T``, a temporary table per
-source table: what affected keys are derived from.
+source table (relation.py): what affected keys and rollups are derived from.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import LiteralString, cast
@@ -14,9 +13,9 @@ from typing import LiteralString, cast
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from cdc.catalog import Column, Table
+from projectors.serving.relation import relation_of, temporary
 from projectors.serving.values import column_type, named_value, record_type, value_of
 
-_LONGEST_NAME = 63  # bytes
 #: Key types, by their names in pg_type, whose equal values are the same to the last bit.
 _IDENTICAL_WHEN_EQUAL = frozenset(
     (
@@ -42,22 +41,9 @@ def mirror_name(table: Table) -> Identifier:
     return Identifier("mirror", table.mirror)
 
 
-def changed_name(table: Table) -> Identifier:
-    """The temporary table of old and new versions."""
-    return _temporary("changed", table)
-
-
 def staged_name(table: Table) -> Identifier:
     """The temporary table of a later snapshot's rows."""
-    return _temporary("staged", table)
-
-
-def _temporary(kind: str, table: Table) -> Identifier:
-    name = f"{kind}_{table.mirror}"
-    # Longer names would be cut, and those of two tables might become one.
-    if len(name.encode()) >= _LONGEST_NAME:
-        name = f"{kind}_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
-    return Identifier(name)
+    return temporary("staged", table.mirror)
 
 
 def create_mirror(table: Table) -> Composed:
@@ -80,11 +66,6 @@ def column_definition(column: Column, *, name: bool = True) -> Composed:
     return SQL("{} {}{}").format(Identifier(column.name), column_type(column), _generated(column))
 
 
-def create_changed(table: Table) -> Composed:
-    """The session's temporary table; the batch that fills it empties it."""
-    return SQL("create temporary table {} (like {})").format(changed_name(table), mirror_name(table))
-
-
 @dataclass(frozen=True, slots=True)
 class MirrorStatements:
     """The statements for one table. Each takes one parameter, ``rows``: a JSON array."""
@@ -93,7 +74,6 @@ class MirrorStatements:
     merge: Composed  #: rows: objects {base, row}; columns absent in row are those of the stored row with key base
     delete: Composed  #: rows: keys
     truncate: Composed  #: no parameter
-    forget: Composed  #: empties changed_T; no parameter
     load: Composed  #: rows: whole rows of a snapshot; nothing is remembered in changed_T
     stage: Composed  #: rows: whole rows of a snapshot, into staged_T
     adopt: Composed  #: staged_T's rows into the mirror; no parameter
@@ -102,6 +82,7 @@ class MirrorStatements:
 def mirror_statements(table: Table) -> MirrorStatements:
     """Build them from the table's catalogue entry."""
     columns = _columns(table)
+    relation = relation_of(table)
     replace_ = _completed(
         table,
         SQL("select {} from json_to_recordset(%(rows)s::json) as x({})").format(
@@ -115,13 +96,12 @@ def mirror_statements(table: Table) -> MirrorStatements:
         load=with_parameters(_upsert(table, replace_, remember=False)),
         stage=with_parameters(_upsert(table, replace_, remember=False, into=staged_name(table))),
         adopt=_upsert(table, SQL("select {} from {}").format(columns, staged_name(table)), remember=True),
-        forget=SQL("delete from {}").format(changed_name(table)),
         delete=with_parameters(_delete(table)),
         truncate=SQL("""
             with gone as (delete from {mirror} returning *)
-            insert into {changed} ({columns})
-            select {columns} from gone
-        """).format(mirror=mirror_name(table), changed=changed_name(table), columns=columns),
+            insert into {changed} ({sign}, {columns})
+            select -1, {columns} from gone
+        """).format(mirror=mirror_name(table), changed=relation.changed, sign=relation.sign, columns=columns),
     )
 
 
@@ -194,14 +174,15 @@ def _delete(table: Table) -> Composed:
              using (select {values} from json_to_recordset(%(rows)s::json) as x({record})) k
              where {same}
             returning m.*)
-        insert into {changed} ({columns})
-        select {columns} from gone
+        insert into {changed} ({sign}, {columns})
+        select -1, {columns} from gone
     """).format(
         mirror=mirror_name(table),
         values=SQL(", ").join(named_value(c) for c in table.keys),
         record=_record(table.keys),
         same=_identical(table.keys, "m", "k"),
-        changed=changed_name(table),
+        changed=relation_of(table).changed,
+        sign=relation_of(table).sign,
         columns=_columns(table),
     )
 
@@ -238,14 +219,15 @@ def _upsert(table: Table, incoming: Composed, *, remember: bool, into: Identifie
     return SQL("""
         with incoming as materialized ({incoming}),
              written as ({write})
-        insert into {changed} ({columns})
-        select {old} from {mirror} m join incoming i on {same}
+        insert into {changed} ({sign}, {columns})
+        select -1, {old} from {mirror} m join incoming i on {same}
          union all
-        select {columns} from incoming
+        select 1, {columns} from incoming
     """).format(
         incoming=incoming,
         write=write,
-        changed=changed_name(table),
+        changed=relation_of(table).changed,
+        sign=relation_of(table).sign,
         columns=columns,
         old=SQL(", ").join(SQL("m.{}").format(Identifier(c.name)) for c in table.columns),
         mirror=mirror_name(table),

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from projectors.parking import without
+from projectors.parking import readers
 from projectors.read_model import Declarations
 from projectors.serving.statements import Statements
 
@@ -20,7 +20,7 @@ def failing(
     connection: Connection, statements: Statements, declarations: Declarations, known: Collection[str]
 ) -> dict[str, str]:
     """Why each of the declared tables ``known`` can no longer be computed, and those that read it."""
-    made = [(model.name, statements.build(model), None) for model in declarations.read_models]
+    made = [(declared.name, statements.build(declared), None) for declared in declarations.maintained]
     made += [(history.name, statements.history_of_snapshot(history), _POSITION) for history in declarations.histories]
     broken: dict[str, str] = {}
     for name, statement, parameters in made:
@@ -30,13 +30,7 @@ def failing(
                     connection.execute(b"explain " + statement, parameters)
             except psycopg.ProgrammingError as exc:
                 broken[name] = exc.diag.message_primary or type(exc).__name__
-    rest = without(declarations, broken)
-    standing = {history.name for history in declarations.histories if history.name in broken}
-    return broken | {
-        model.name: f"history.{', '.join(sorted(model.histories & standing))} is parked"
-        for model in rest.read_models
-        if model.histories & standing
-    }
+    return broken | readers(declarations, broken)
 
 
 def note_parked(connection: Connection, parked: Mapping[str, str]) -> frozenset[str]:

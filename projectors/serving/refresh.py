@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import LiteralString
 
 from psycopg.sql import SQL, Composed, Identifier
 
 from cdc.catalog import Table
-from cdc.errors import Fatal
 from projectors.read_model import History, ReadModel
-from projectors.serving.mirror import changed_name, key_values, merged_rows, mirror_name, names_list, same
+from projectors.serving.mirror import key_values, merged_rows, mirror_name, names_list, same
+from projectors.serving.relation import Relation
 
 
 def create_read_model(model: ReadModel) -> Composed:
@@ -24,15 +24,63 @@ def create_history(history: History) -> Composed:
     return _create(Identifier("history", history.name), history.columns, history.indexes, history.comment)
 
 
-def refresh_statement(model: ReadModel, columns: Sequence[str], changed: Collection[Table]) -> Composed:
-    """Recompute the keys that the rows in changed_T touch, for the tables ``changed``; equal rows stay untouched."""
-    return _refresh(model, columns, {table: changed_name(table) for table in changed})
+def refresh_statement(
+    model: ReadModel, columns: Sequence[str], changed: Iterable[Relation], into: Relation | None
+) -> Composed:
+    """Recompute the keys that the changed rows of some relations touch; equal rows stay untouched.
+
+    The old and new rows are added to the changed rows of ``into``, which is the model itself, for those who take them in.
+    """
+    rows = {relation.reference: relation.versions() for relation in changed}
+    keys = [_keys(model, name, rows[name]) for name in model.affected_by if name in rows]
+    return settle(Identifier("read_models", model.name), model.key, columns, _affected(model, keys), into)
 
 
-def build_statement(model: ReadModel, columns: Sequence[str], tables: Mapping[str, Table]) -> Composed:
-    """Compute every row anew, as if every source row had changed."""
-    sources = {tables[name]: mirror_name(tables[name]) for name in model.affected_by}
-    return _refresh(model, columns, sources)
+def build_statement(model: ReadModel, columns: Sequence[str], relations: Mapping[str, Relation]) -> Composed:
+    """Compute every row anew, as if every row of every source had changed, and every row of the model."""
+    target = Identifier("read_models", model.name)
+    keys = [_keys(model, name, relations[name].rows()) for name in model.affected_by]
+    stored = SQL("select {} from {}").format(names_list(model.key), target)
+    return settle(target, model.key, columns, _affected(model, [*keys, stored]), None)
+
+
+def settle(
+    target: Identifier, key: Sequence[str], columns: Sequence[str], prelude: Composed, into: Relation | None
+) -> Composed:
+    """Make a table hold, of the keys in ``affected``, just the rows in ``fresh``; the prelude defines both after WITH."""
+    rest = [name for name in columns if name not in key]
+    update = SQL("update set {} where ({}) is distinct from ({})").format(
+        SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(name)) for name in rest),
+        SQL(", ").join(SQL("t.{}").format(Identifier(name)) for name in rest),
+        SQL(", ").join(SQL("excluded.{}").format(Identifier(name)) for name in rest),
+    )
+    # Set difference, not an anti-join: with joins planned for few rows that would compare every key with every other.
+    template = SQL("""
+        with {prelude},
+             lost as (select {key} from affected except select {key} from fresh),
+             gone as (delete from {target} t using lost a where {same} returning t.*)
+    """)
+    # In the key's order: rows lying in the order of one hash table take the next one quadratic time to read in.
+    write = SQL("""
+        insert into {target} as t ({columns})
+        select {columns} from fresh order by {key}
+        on conflict ({key}) do {action}
+    """)
+    keep = SQL("""
+             , written as ({write} returning t.*)
+        insert into {changed} ({sign}, {columns})
+        select -1, {columns} from gone
+         union all
+        select -1, {stored} from {target} t join written a on {same}
+         union all
+        select 1, {columns} from written
+    """)
+    names = {"target": target, "key": names_list(key), "columns": names_list(columns), "same": same(key, "t", "a")}
+    written = write.format(**names, action=update if rest else SQL("nothing"))
+    if into is not None:
+        stored = SQL(", ").join(Identifier("t", name) for name in columns)
+        written = keep.format(**names, write=written, stored=stored, changed=into.changed, sign=into.sign)
+    return SQL("{}{}").format(template.format(**names, prelude=prelude), written)
 
 
 def history_statement(history: History, columns: Sequence[str], table: Table) -> Composed:
@@ -88,39 +136,16 @@ def history_of_snapshot(history: History, columns: Sequence[str], table: Table) 
     )
 
 
-def _refresh(model: ReadModel, columns: Sequence[str], sources: Mapping[Table, Identifier]) -> Composed:
-    target = Identifier("read_models", model.name)
-    keys = [
-        SQL("select * from (with changed as (select * from {}) {}) keys").format(
-            source, SQL(model.affected_by[_declared(model, table)])
-        )
-        for table, source in sources.items()
-    ]
-    rest = [name for name in columns if name not in model.key]
-    update = SQL("update set {} where ({}) is distinct from ({})").format(
-        SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(name)) for name in rest),
-        SQL(", ").join(SQL("t.{}").format(Identifier(name)) for name in rest),
-        SQL(", ").join(SQL("excluded.{}").format(Identifier(name)) for name in rest),
-    )
+def _affected(model: ReadModel, keys: Sequence[Composed]) -> Composed:
     return SQL("""
-        with affected ({key}) as materialized (select distinct * from ({keys}) keys),
-             fresh as materialized ({query}),
-             gone as (
-                delete from {target} t
-                 using affected a
-                 where {same_affected} and not exists (select from fresh f where {same_fresh}))
-        insert into {target} as t ({columns})
-        select {columns} from fresh
-        on conflict ({key}) do {action}
-    """).format(
-        key=names_list(model.key),
-        keys=SQL("\n union all \n").join(keys),
-        query=SQL(model.query),
-        target=target,
-        same_affected=same(model.key, "t", "a"),
-        same_fresh=same(model.key, "f", "t"),
-        columns=names_list(columns),
-        action=update if rest else SQL("nothing"),
+        affected ({key}) as materialized (select distinct * from ({keys}) keys),
+        fresh as materialized ({query})
+    """).format(key=names_list(model.key), keys=SQL("\n union all \n").join(keys), query=SQL(model.query))
+
+
+def _keys(model: ReadModel, name: LiteralString, rows: Composed) -> Composed:
+    return SQL("select * from (with changed as ({}) select * from ({}\n) k) keys").format(
+        rows, SQL(model.affected_by[name])
     )
 
 
@@ -129,18 +154,17 @@ def _with_parameters(query: LiteralString) -> SQL:
     return SQL(query.replace("%", "%%"))
 
 
-def _declared(model: ReadModel, table: Table) -> LiteralString:
-    for name in model.affected_by:
-        if name == table.mirror:
-            return name
-    raise Fatal(f"{model.name} is not affected by {table.qualified}")
-
-
 def _create(name: Identifier, columns: LiteralString, indexes: Sequence[LiteralString], comment: str) -> Composed:
     create = SQL("create table {} ({})").format(name, SQL(columns))
-    parts = [SQL("create index on {} {}").format(name, SQL(_index(index))) for index in indexes]
-    return SQL("; ").join([create, *parts, SQL("comment on table {} is {}").format(name, comment)])
+    return SQL("; ").join([create, *describe(name, indexes, comment)])
 
 
-def _index(text: LiteralString) -> LiteralString:
+def describe(name: Identifier, indexes: Sequence[LiteralString], comment: str) -> list[Composed]:
+    """A declared table's indexes and comment."""
+    parts = [SQL("create index on {} {}").format(name, SQL(index_of(index))) for index in indexes]
+    return [*parts, SQL("comment on table {} is {}").format(name, comment)]
+
+
+def index_of(text: LiteralString) -> LiteralString:
+    """What stands after CREATE INDEX ON t."""
     return text if re.match(r"using\b|\(", text) else f"({text})"

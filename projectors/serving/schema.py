@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString
 
 import psycopg
-from psycopg.sql import SQL, Composed, Identifier, Literal
+from psycopg.sql import SQL, Identifier, Literal
 
 from cdc.catalog import Column, Table
 from cdc.errors import Fatal
+from projectors.declaration import fingerprint
 from projectors.read_model import Declarations, History, ReadModel
-from projectors.serving.refresh import create_history, create_read_model
+from projectors.rollup import Rollup
+from projectors.serving.refresh import create_history, create_read_model, index_of
+from projectors.serving.relation import Relation, declared_relation, relation_of
+from projectors.serving.rollup import Measures, create_rollup, key_rollup
 from projectors.serving.values import column_type
 
 Connection = psycopg.Connection[Any]
@@ -56,39 +61,135 @@ def _prepare_enum(connection: Connection, column: Column) -> None:
             connection.execute(SQL("alter type {} add value {} {}").format(column_type(column), label, beside))
 
 
-def prepare_declared(connection: Connection, declarations: Declarations) -> frozenset[str]:
-    """Make the declared tables that are missing or were built from another declaration; returns their names: now empty."""
-    rows = connection.execute("select name, fingerprint from readside.declared").fetchall()
-    built: dict[str, str] = dict(rows)
+def prepare_mirror_indexes(connection: Connection, declarations: Declarations) -> None:
+    """Make the indexes on the mirror that read models ask for, and drop those that none asks for any more."""
+    wanted: dict[str, tuple[str, str, LiteralString]] = {
+        f"declared_{fingerprint((table, index))}": (model.name, table, index)
+        for model in declarations.read_models
+        for table in model.mirror_indexes
+        for index in model.mirror_indexes[table]
+    }
+    rows = connection.execute(
+        r"select indexname from pg_indexes where schemaname = 'mirror' and indexname like 'declared\_%'"
+    ).fetchall()
+    there = {name for (name,) in rows}
+    for name in there - wanted.keys():
+        connection.execute(SQL("drop index {}").format(Identifier("mirror", name)))
+    for name, (model, table, index) in wanted.items():
+        if name not in there:
+            with _blamed(f"{model} asks for an index on mirror.{table}"):
+                connection.execute(
+                    SQL("create index {} on {} {}").format(
+                        Identifier(name), Identifier("mirror", table), SQL(index_of(index))
+                    )
+                )
+
+
+def prepare_declared(
+    connection: Connection, tables: Sequence[Table], declarations: Declarations, standing: Collection[str]
+) -> frozenset[str]:
+    """Make the declared tables that are missing or were built from another declaration, or from one that reads another.
+
+    Read models and rollups that are not declared any more are dropped: they would stand still; but not ``standing``, those
+    that are parked. Returns the names of those that were made: now empty.
+    """
+    rows = connection.execute("select name, kind, fingerprint from readside.declared").fetchall()
+    built = {name: fingerprint for name, _, fingerprint in rows}
+    wanted = declarations.fingerprints()
+    for name, kind, _ in rows:
+        if name not in wanted and name not in standing and kind != "history":
+            _forget(connection, name, kind)
+    relations = {table.mirror: relation_of(table) for table in tables}
     made: set[str] = set()
-    for declared in (*declarations.histories, *declarations.read_models):
-        if built.get(declared.name) != declared.fingerprint:
-            _make(connection, declared, anew=declared.name in built)
+    for declared in (*declarations.histories, *declarations.maintained):
+        if built.get(declared.name) != wanted[declared.name]:
+            with _blamed(declared.name):
+                _make(connection, declared, relations, anew=declared.name in built)
+            _note(connection, declared, wanted[declared.name])
             made.add(declared.name)
+        if not isinstance(declared, History):
+            relations[declared.reference] = declared_relation(
+                declared.reference, [name for name, _, _ in _columns(connection, declared.reference)]
+            )
     return frozenset(made)
 
 
-def _make(connection: Connection, declared: ReadModel | History, *, anew: bool) -> None:
-    kind, schema, create = _kind(declared)
-    if anew and kind == "history":
-        raise Fatal(
-            f"history {declared.name} is declared otherwise than it was recorded, and the mirror cannot tell what happened; "
-            "give the new form another name, or begin with an empty data directory"
-        )
-    connection.execute(SQL("drop table if exists {}").format(Identifier(schema, declared.name)))
-    connection.execute(create)
+def measures_of(connection: Connection, rollup: Rollup) -> Measures:
+    """The measures of a rollup's table. Raises Fatal for one that would not be exact."""
+    columns = [column for column in _columns(connection, rollup.reference) if column[0] not in rollup.key]
+    for name, base_type, modifier in columns:
+        if base_type not in ("int2", "int4", "int8", "numeric"):
+            raise Fatal(
+                f"rollup {rollup.name}: measure {name} is {base_type}, and such sums do not come back to what they were "
+                f"when a row leaves; sum whole numbers or numeric, as in sum(x::numeric) as {name}"
+            )
+        if modifier != -1:
+            raise Fatal(
+                f"rollup {rollup.name}: measure {name} is rounded after it is summed, which does not add up; "
+                f"round each row instead, as in sum(x::numeric(12, 2)) as {name}"
+            )
+    if not columns:
+        raise Fatal(f"rollup {rollup.name} measures nothing; select count(*) or a sum beside its key")
+    numeric = tuple(name for name, base_type, _ in columns if base_type == "numeric")
+    return Measures(tuple(name for name, base_type, _ in columns if base_type != "numeric"), numeric)
+
+
+def _make(
+    connection: Connection, declared: ReadModel | Rollup | History, relations: Mapping[str, Relation], *, anew: bool
+) -> None:
+    if isinstance(declared, History):
+        if anew:
+            raise Fatal(
+                f"history {declared.name} is declared otherwise than it was recorded, and the mirror cannot tell what "
+                "happened; give the new form another name, or begin with an empty data directory"
+            )
+        connection.execute(SQL("drop table if exists {}").format(Identifier("history", declared.name)))
+        connection.execute(create_history(declared))
+        return
+    connection.execute(SQL("drop table if exists {}").format(Identifier(*declared.reference.split("."))))
+    if isinstance(declared, ReadModel):
+        connection.execute(create_read_model(declared))
+    else:
+        connection.execute(create_rollup(declared, relations[declared.of]))
+        measures_of(connection, declared)
+        connection.execute(key_rollup(declared))
+
+
+def _note(connection: Connection, declared: ReadModel | Rollup | History, fingerprint: str) -> None:
+    kinds = {ReadModel: "read_model", Rollup: "rollup", History: "history"}
     connection.execute(
         """
         insert into readside.declared as d (name, kind, version, fingerprint)
         values (%(name)s, %(kind)s, 1, %(fingerprint)s)
         on conflict (name) do update
-           set version = d.version + 1, fingerprint = excluded.fingerprint, built_at = now()
+           set kind = excluded.kind, version = d.version + 1, fingerprint = excluded.fingerprint, built_at = now()
         """,
-        {"name": declared.name, "kind": kind, "fingerprint": declared.fingerprint},
+        {"name": declared.name, "kind": kinds[type(declared)], "fingerprint": fingerprint},
     )
 
 
-def _kind(declared: ReadModel | History) -> tuple[str, str, Composed]:
-    if isinstance(declared, ReadModel):
-        return "read_model", "read_models", create_read_model(declared)
-    return "history", "history", create_history(declared)
+def _forget(connection: Connection, name: str, kind: str) -> None:
+    connection.execute(SQL("drop table if exists {}").format(Identifier(f"{kind}s", name)))
+    connection.execute("delete from readside.declared where name = %(name)s", {"name": name})
+
+
+def _columns(connection: Connection, reference: str) -> list[tuple[str, str, int]]:
+    """Name, type without modifiers and modifier of each column of a declared table."""
+    return connection.execute(
+        """
+        select a.attname::text, t.typname::text, a.atttypmod
+          from pg_attribute a
+          join pg_type t on t.oid = a.atttypid
+         where a.attrelid = to_regclass(%(name)s) and a.attnum > 0 and not a.attisdropped
+         order by a.attnum
+        """,
+        {"name": reference},
+    ).fetchall()
+
+
+@contextmanager
+def _blamed(name: str) -> Generator[None]:
+    try:
+        yield
+    except psycopg.ProgrammingError as exc:
+        raise Fatal(f"{name}: {exc.diag.message_primary} ({exc.sqlstate}); correct the declaration") from exc

@@ -1,8 +1,9 @@
--- What readside itself keeps in the serving store. The mirror, the histories and the read models are made from the
--- source's catalogue and the declarations.
+-- What readside itself keeps in the serving store. The mirror, the histories, the rollups and the read models are made
+-- from the source's catalogue and the declarations.
 create schema if not exists readside;
 create schema if not exists mirror;
 create schema if not exists history;
+create schema if not exists rollups;
 create schema if not exists read_models;
 
 create table if not exists readside.checkpoint (
@@ -33,14 +34,17 @@ create index if not exists recent_transactions_applied_at on readside.recent_tra
 
 create table if not exists readside.declared (
     name        text primary key,
-    kind        text not null check (kind in ('read_model', 'history')),
+    kind        text not null check (kind in ('read_model', 'history', 'rollup')),
     version     bigint not null,
     fingerprint text not null,
     built_at    timestamptz not null default now()
 );
 alter table readside.declared add column if not exists parked text;
 comment on column readside.declared.parked is 'Why it is left as it stood; null when it is kept up.';
-comment on table readside.declared is 'Which declaration each read model and history was built from.';
+-- A store made before there were rollups.
+alter table readside.declared drop constraint if exists declared_kind_check;
+alter table readside.declared add constraint declared_kind_check check (kind in ('read_model', 'history', 'rollup'));
+comment on table readside.declared is 'Which declaration each read model, rollup and history was built from.';
 
 create table if not exists readside.mirrored (
     "table" text primary key,

@@ -10,9 +10,13 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from cdc.catalog import Table
 from projectors.read_model import Declarations, History, ReadModel
+from projectors.rollup import Rollup
 from projectors.serving.difference import DifferenceStatements, difference_statements, history_of_difference
 from projectors.serving.mirror import MirrorStatements, mirror_statements
 from projectors.serving.refresh import build_statement, history_of_snapshot, history_statement, refresh_statement
+from projectors.serving.relation import Relation, declared_relation, relation_of
+from projectors.serving.rollup import build_rollup_statement, rollup_statement
+from projectors.serving.schema import measures_of
 
 MOVE = """
     with moved as (
@@ -50,9 +54,19 @@ class Statements:
         self._cache: dict[tuple[str, ...], bytes] = {}
         self._columns = {
             declared.name: self._column_names(schema, declared.name)
-            for schema, group in (("read_models", declarations.read_models), ("history", declarations.histories))
+            for schema, group in (
+                ("read_models", declarations.read_models),
+                ("rollups", declarations.rollups),
+                ("history", declarations.histories),
+            )
             for declared in group
         }
+        self._measures = {rollup.name: measures_of(connection, rollup) for rollup in declarations.rollups}
+        self.maintained = declarations.maintained
+        self.relations: Mapping[str, Relation] = {table.mirror: relation_of(table) for table in tables} | {
+            one.reference: declared_relation(one.reference, self._columns[one.name]) for one in self.maintained
+        }
+        self._captured = declarations.captured
 
     def render(self, key: tuple[str, ...], make: Callable[[], Composed]) -> bytes:
         """The statement under ``key``, made when it is not there yet."""
@@ -60,17 +74,29 @@ class Statements:
             self._cache[key] = make().as_bytes(self._connection)
         return self._cache[key]
 
-    def refresh(self, model: ReadModel, changed: Collection[Table]) -> bytes:
-        """See refresh_statement."""
-        touched = sorted((t for t in changed if t.mirror in model.affected_by), key=lambda t: t.mirror)
-        key = ("refresh", model.name, *(t.mirror for t in touched))
-        return self.render(key, lambda: refresh_statement(model, self._columns[model.name], touched))
+    @property
+    def kept(self) -> frozenset[str]:
+        """The relations that have a temporary table of changed rows."""
+        return self._captured | self._by_name.keys()
 
-    def build(self, model: ReadModel) -> bytes:
-        """See build_statement."""
-        return self.render(
-            ("build", model.name), lambda: build_statement(model, self._columns[model.name], self._by_name)
-        )
+    def refresh(self, declared: ReadModel | Rollup, changed: Collection[str]) -> bytes:
+        """See refresh_statement and rollup_statement."""
+        touched = sorted(declared.sources.intersection(changed))
+        key = ("refresh", declared.name, *touched)
+        into = self.relations[declared.reference] if declared.reference in self._captured else None
+        if isinstance(declared, Rollup):
+            measures, source = self._measures[declared.name], self.relations[declared.of]
+            return self.render(key, lambda: rollup_statement(declared, measures, source, into))
+        sources = [self.relations[name] for name in touched]
+        return self.render(key, lambda: refresh_statement(declared, self._columns[declared.name], sources, into))
+
+    def build(self, declared: ReadModel | Rollup) -> bytes:
+        """See build_statement and build_rollup_statement."""
+        key = ("build", declared.name)
+        if isinstance(declared, Rollup):
+            measures, source = self._measures[declared.name], self.relations[declared.of]
+            return self.render(key, lambda: build_rollup_statement(declared, measures, source))
+        return self.render(key, lambda: build_statement(declared, self._columns[declared.name], self.relations))
 
     def history(self, history: History) -> bytes:
         """See history_statement."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL
 
 from cdc.assembler import Transaction
 from cdc.catalog import Table
@@ -25,9 +25,8 @@ from projectors.checkpoint import Checkpoint, lsn_text
 from projectors.read_model import Declarations
 from projectors.serving.kept import Kept
 from projectors.serving.loading import Loading
-from projectors.serving.mirror import changed_name, create_changed
 from projectors.serving.position import read_checkpoint, take_over
-from projectors.serving.schema import prepare_declared
+from projectors.serving.schema import prepare_declared, prepare_mirror_indexes
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 
 logger = logging.getLogger(__name__)
@@ -100,14 +99,15 @@ class ServingStore:
             checkpoint = read_checkpoint(self._connection, STORE)
             with self._transaction(pipelined=False, many_rows=True):
                 self._kept.follow(self._connection, first=checkpoint.phase == "snapshot")
-                made = prepare_declared(self._connection, self._kept.declarations)
-                tables = list(self._kept.tables.values())
-                self._statements = Statements(self._connection, tables, self._kept.declarations)
+                tables, declarations = list(self._kept.tables.values()), self._kept.declarations
+                prepare_mirror_indexes(self._connection, declarations)
+                made = prepare_declared(self._connection, tables, declarations, self._kept.parked)
+                self._statements = Statements(self._connection, tables, declarations)
                 self._kept.park(self._connection, self._statements, made)
                 if checkpoint.phase == "streaming" and self.doubt is None:
                     self._build(made | self._kept.stale, checkpoint)
-            for table in self._kept.tables.values():
-                self._connection.execute(create_changed(table))
+            for name in self._statements.kept:
+                self._connection.execute(self._statements.relations[name].create_changed())
             return checkpoint
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
@@ -116,18 +116,17 @@ class ServingStore:
             loading = Loading(self._connection, self._statements, self._kept)
             first = read_checkpoint(self._connection, STORE).phase == "snapshot"
             anew = frozenset[str]() if first else loading.begin_difference()
+            prepare_mirror_indexes(self._connection, self._kept.declarations)
             for rows in changes:
                 loading.add(rows)
             position = checkpoint()
             declared = self._kept.declarations
             if first:
-                self._build({one.name for one in (*declared.histories, *declared.read_models)}, position)
+                self._build({one.name for one in (*declared.histories, *declared.maintained)}, position)
             else:
-                changed = loading.compare(_position(position))
-                self._refresh(changed)
+                changed = self._refresh(loading.compare(_position(position)))
                 self._forget(changed)
-                behind = {model.name for model in declared.read_models if model.tables & anew}
-                self._build(behind | self._kept.stale, position)
+                self._build(declared.readers_of(anew) | self._kept.stale, position)
             self._move(position)
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
@@ -139,8 +138,7 @@ class ServingStore:
             for segment in net_changes(transactions, self._kept.with_history, _CHANGES_PER_SEGMENT):
                 self._apply_segment(segment)
                 touched.update(segment)
-            changed = [self._kept.tables[name] for name in sorted(touched)]
-            self._refresh(changed)
+            changed = self._refresh(self._kept.tables[name] for name in touched)
             self._forget(changed)
             self._remember(transactions)
             self._move(checkpoint, transactions)
@@ -164,21 +162,25 @@ class ServingStore:
             if gone := [key for key, row in changes.rows.items() if row is None]:
                 self._run(("delete", name), statements.delete, gone)
 
-    def _refresh(self, changed: Collection[Table]) -> None:
-        names = {table.mirror for table in changed}
-        for model in self._kept.declarations.read_models:
-            if not names.isdisjoint(model.affected_by):
-                self._execute(self._statements.refresh(model, changed))
+    def _refresh(self, tables: Iterable[Table]) -> Collection[str]:
+        """Bring everything that reads ``tables`` to where they are; returns the relations of which rows changed."""
+        changed = {table.mirror for table in tables}
+        for declared in self._kept.declarations.maintained:
+            if not changed.isdisjoint(declared.sources):
+                self._execute(self._statements.refresh(declared, changed))
+                changed.add(declared.reference)
+        return changed
 
-    def _forget(self, changed: Collection[Table]) -> None:
+    def _forget(self, changed: Collection[str]) -> None:
         # Deleted, not ON COMMIT DELETE ROWS: that truncates the files of every such table at each commit, 5 ms for
         # fifteen. What deletes leave behind is pruned as the pages are used again, and truncated now and then.
         self._batches += 1
-        for table in changed:
-            self._run(("forget", table.qualified), self._statements.mirror[table.qualified].forget)
+        relations = self._statements.relations
+        for name in self._statements.kept.intersection(changed):
+            self._execute(self._statements.render(("forget", name), relations[name].forget))
         if self._batches % _BATCHES_PER_TRUNCATE == 0:
-            for table in self._kept.tables.values():
-                self._execute(SQL("truncate {}").format(changed_name(table)).as_bytes(self._connection))
+            for name in self._statements.kept:
+                self._execute(SQL("truncate {}").format(relations[name].changed).as_bytes(self._connection))
 
     def _append_histories(self, name: str, changes: TableChanges) -> None:
         if not changes.versions:
@@ -254,13 +256,12 @@ class ServingStore:
         for history in self._kept.declarations.histories:
             if history.name in names:
                 self._execute(self._statements.history_of_snapshot(history), at)
-        for model in self._kept.declarations.read_models:
-            if model.name in names:
-                logger.info("building a read model", extra={"action": "model_build", "model": model.name})
-                self._execute(
-                    SQL("delete from {}").format(Identifier("read_models", model.name)).as_bytes(self._connection)
-                )
-                self._execute(self._statements.build(model))
+        for declared in self._kept.declarations.maintained:
+            if declared.name in names:
+                logger.info("building a read model", extra={"action": "model_build", "model": declared.name})
+                stored = self._statements.relations[declared.reference].stored
+                self._execute(SQL("delete from {}").format(stored).as_bytes(self._connection))
+                self._execute(self._statements.build(declared))
 
 
 def _position(checkpoint: Checkpoint) -> dict[str, Any]:

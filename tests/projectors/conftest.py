@@ -21,6 +21,7 @@ from projectors.checkpoint import Store
 from projectors.loop import Projector
 from projectors.serving.store import ServingStore
 from projectors.watch import Watch
+from tests.projectors import ratings
 from tests.scripted import PREFIX, ScriptedLog, ScriptedReader, ScriptedSource
 from tests.snapshots import ScriptedSnapshots
 
@@ -30,9 +31,16 @@ MODELS = registry.load("projectors.read_models")
 class Pipeline:
     """The write database's changes on their way into one store; ``project`` runs a fresh projector until all is read."""
 
-    def __init__(self, shop_dsn: str, directory: Path, make_store: Callable[[tuple[Any, ...], Shapes], Store]) -> None:
+    def __init__(
+        self,
+        shop_dsn: str,
+        directory: Path,
+        make_store: Callable[[tuple[Any, ...], Shapes], Store],
+        models: str = "projectors.read_models",
+    ) -> None:
         self._dsn = shop_dsn
         self._directory = directory
+        self.models = models
         self.tables = read_tables(shop_dsn, "readside")
         self.log = ScriptedLog(self.tables)
         self.source = ScriptedSource(shop_dsn, self.log)
@@ -137,6 +145,23 @@ def serving(shop_database: str, store_database: str, tmp_path: Path) -> Iterator
 
 
 @pytest.fixture
+def rating_pipeline(shop_database: str, store_database: str, tmp_path: Path) -> Iterator[Pipeline]:
+    """The tests' own tables into the serving store."""
+    with psycopg.connect(shop_database, autocommit=True) as source:
+        source.execute(ratings.TABLES)
+    made = Pipeline(
+        shop_database,
+        tmp_path,
+        lambda tables, shapes: ServingStore(store_database, tables, ratings.DECLARATIONS, shapes=shapes),
+        models="tests.projectors.ratings",
+    )
+    made.commit("insert into shops values (1, 'north'), (2, 'south')")
+    made.commit("insert into items values (1, 1, 'saw'), (2, 1, 'axe'), (3, 2, 'awl')")
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def analytics(shop_database: str, tmp_path: Path) -> Iterator[Pipeline]:
     """The reference application's tables into the analytics store."""
     pipeline = Pipeline(
@@ -155,3 +180,9 @@ def store_rows(store_database: str) -> Iterator[Callable[[str], list[Any]]]:
     """Runs a statement on the serving store and gives its rows."""
     with psycopg.connect(store_database, autocommit=True) as connection:
         yield lambda statement: connection.execute(statement).fetchall()  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture
+def rows(store_rows: Callable[[str], list[Any]]) -> Callable[..., list[Any]]:
+    """The rows of a table of the serving store, or some columns of them, in order."""
+    return lambda table, columns="*": store_rows(f"select {columns} from {table} order by 1")

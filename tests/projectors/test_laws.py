@@ -142,13 +142,19 @@ def assert_models_equal_their_oracles(pipeline, store: str, stored) -> None:
 
 
 def assert_models_equal_a_build(pipeline, store_dsn: str) -> None:
-    declarations = registry.load("projectors.read_models").of_store("serving")
+    declarations = registry.load(pipeline.models).of_store("serving")
     with psycopg.connect(store_dsn) as store:
         statements = Statements(store, pipeline.tables, declarations)
-        for model in declarations.read_models:
-            everything = SQL("select t::text from {} t order by 1").format(Identifier("read_models", model.name))
-            kept = store.execute(everything).fetchall()
-            store.execute(SQL("delete from {}").format(Identifier("read_models", model.name)))
-            store.execute(statements.build(model))
-            assert kept == store.execute(everything).fetchall(), model.name
+        tables = {one.reference: Identifier(*one.reference.split(".")) for one in declarations.maintained}
+        kept = {name: rows_of(store, table) for name, table in tables.items()}
+        for table in tables.values():
+            store.execute(SQL("delete from {}").format(table))
+        for declared in declarations.maintained:
+            store.execute(statements.build(declared))
+        for name, table in tables.items():
+            assert kept[name] == rows_of(store, table), name
         store.rollback()
+
+
+def rows_of(store, table) -> list[tuple[str]]:
+    return store.execute(SQL("select t::text from {} t order by 1").format(table)).fetchall()
