@@ -28,6 +28,7 @@ TRACKED = [
 #: The only modules that begin or end a transaction, or say that there is none. Keep it short: a second owner of the same
 #: store's transactions is how a checkpoint parts from the rows it speaks of.
 TRANSACTION_OWNERS = {
+    "cdc/continuity.py": "one command of the replication protocol, which knows no transaction",
     "cdc/connector.py": "one statement at a time on the source: the slot's state and the pulse",
     "projectors/analytics/sql.py": "an ad hoc statement is one read-only transaction",
     "projectors/analytics/store.py": "a batch and its checkpoint are one transaction",
