@@ -3,7 +3,7 @@
 The epoch alone keeps a replaced projector from committing. But two that both restart would replace each other for
 ever, so each also holds an advisory lock named by its epoch for as long as its session lasts: who finds the lock of the
 newest epoch held waits, and gives up, unless the holder has been silent for so long that it must be paused or cut off.
-Its session is then ended, for it may hold the checkpoint's row inside a transaction.
+Its session is then ended (docs/decisions/0013), for it may hold the checkpoint's row inside a transaction.
 """
 
 from __future__ import annotations
