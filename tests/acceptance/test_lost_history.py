@@ -66,7 +66,8 @@ def test_history_that_is_lost_is_told_by_name_and_what_only_looks_so_changes_not
     partitions_are_added_and_nothing_is_lost(stack)
     retention_takes_unread_records(stack)
     a_topic_is_made_anew(stack)
-    the_slot_is_moved_on(stack)
+    users = the_slot_is_moved_on(stack)
+    a_new_snapshot_leads_out_of_all_of_it(stack, users)
 
 
 def a_paused_projector_is_replaced_and_does_not_fight(stack: Native) -> None:
@@ -119,7 +120,7 @@ def a_topic_is_made_anew(stack: Native) -> None:
     tells(stack, "projector-serving", f"topic {topic} was deleted and made anew")
 
 
-def the_slot_is_moved_on(stack: Native) -> None:
+def the_slot_is_moved_on(stack: Native) -> list[str]:
     connector = f"{stack.settings.connect_url}/connectors/{stack.settings.connector}"
     source = stack.settings.source_dsn
     assert source is not None
@@ -127,7 +128,15 @@ def the_slot_is_moved_on(stack: Native) -> None:
     with psycopg.connect(source.get_secret_value(), autocommit=True) as database:
         inactive = "select not active from pg_replication_slots where slot_name = %s"
         eventually(lambda: database.execute(inactive, [stack.settings.slot]).fetchone() == (True,), what="it stops")
-        new_user(stack)
+        users = [new_user(stack) for _ in range(3)]
         database.execute("select pg_replication_slot_advance(%s, pg_current_wal_lsn())", [stack.settings.slot])
     httpx.delete(connector).raise_for_status()
     tells(stack, "transport", "the slot was made anew or moved on by somebody else")
+    return users
+
+
+def a_new_snapshot_leads_out_of_all_of_it(stack: Native, users: list[str]) -> None:
+    asked = [sys.executable, "-m", "cdc", "snapshot"]
+    subprocess.run(asked, env=environment_of(stack.settings), check=True, capture_output=True, timeout=30)
+    eventually(lambda: all(is_read(stack, user) for user in users), what="what was missed is read", deadline_s=60)
+    stack.wait_healthy()
