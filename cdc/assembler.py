@@ -6,6 +6,7 @@ No I/O, no clock. What makes it exact (docs/decisions/0002, notes debezium-resta
   have been seen as END counts. ENDs come in commit order, and END's LSN is unique and increasing.
 - A connector that starts again at its slot sends whole transactions once more, rows identical but for
   ``source.sequence``. A reader may have seen only a prefix of the first copy; rows of both copies are interchangeable.
+- A transaction's rows name the end of the one before: one that names another than was handed out last follows a hole.
 - A row belongs to a transaction that was already handed out exactly if the transaction *before* its own ended before
   the last one handed out did. Only in the first transaction after a connector's start Debezium does not say which that
   is; there the latest handed-out transactions are remembered by xid.
@@ -21,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from cdc.change import Change, End
-from cdc.errors import SourceChanged
+from cdc.errors import BEGIN_ANEW, HistoryLost, SourceChanged
+from cdc.lsn import lsn_text
 from cdc.spool import Changes, Rows
 
 Partition = tuple[str, int]  # topic, partition
@@ -46,6 +48,7 @@ class _Pending:
     rows: Rows
     by_table: dict[str, int] = field(default_factory=dict[str, int])
     partitions: set[Partition] = field(default_factory=set[Partition])
+    previous_end: int | None = None  # as its rows say
 
 
 @dataclass(slots=True)
@@ -97,6 +100,8 @@ class Assembler:
         self._frontier: dict[Partition, int] = unpacked(saved.get("frontier", {}))
         self._position: dict[Partition, int] = unpacked(saved.get("restart", {}))  # behind what was read by this one
         self._handed_out: dict[int, int] = {int(xid): lsn for xid, lsn in saved.get("handed_out", {}).items()}
+        # False while end_lsn is a snapshot's position, which no transaction names.
+        self._anchored = self._end_lsn in self._handed_out.values()
         # A checkpoint's rows below the frontier were all used, but for those of its unfinished transactions.
         self._resumed_frontier = dict(self._frontier)
         self._resumed_pending: set[int] = set(saved.get("pending", ()))
@@ -141,10 +146,17 @@ class Assembler:
         else:
             self.counters.duplicates += 1
         self._buffered += pending.rows.in_memory - in_memory
+        if change.previous_end is not None:
+            pending.previous_end = change.previous_end
 
     def add_end(self, partition: Partition, offset: int, end: End) -> None:
-        """Feed an END in its partition's order. Raises SourceChanged when commit order goes backwards among new ones."""
+        """Feed an END in its partition's order. Raises SourceChanged for a known transaction that ended elsewhere."""
         self.passed(partition, offset)
+        if self._handed_out.get(end.xid, end.end_lsn) != end.end_lsn:
+            raise SourceChanged(
+                f"transaction {end.xid} ended at {lsn_text(self._handed_out[end.xid])} and comes again with its end at "
+                f"{lsn_text(end.end_lsn)}: another state of the source was restored; {BEGIN_ANEW}"
+            )
         newest = self._waiting[-1].end.end_lsn if self._waiting else self._end_lsn
         if end.end_lsn <= newest:
             if end.end_lsn <= self._end_lsn:
@@ -179,6 +191,8 @@ class Assembler:
                     f"transaction {head.end.xid} (end LSN {head.end.end_lsn}) has {seen} changes where its END counts "
                     f"{head.needed}: the connector did not start at its slot; run `readside doctor`"
                 )
+            self._require_chain(head.end, pending.previous_end if pending else None)
+            self._anchored = True
             self._waiting.popleft()
             self._forget(head.end.xid)
             end = head.end
@@ -209,6 +223,13 @@ class Assembler:
             "pending": sorted(self._pending.keys() | self._resumed_pending),
             "handed_out": {str(xid): lsn for xid, lsn in reversed(list(latest))},
         }
+
+    def _require_chain(self, end: End, previous_end: int | None) -> None:
+        if self._anchored and previous_end not in (None, self._end_lsn):
+            raise HistoryLost(
+                f"transaction {end.xid} follows one that ended at {lsn_text(previous_end)}, and the last one in Kafka ended "
+                f"at {lsn_text(self._end_lsn)}: Kafka lost what lies between; {BEGIN_ANEW}"
+            )
 
     def _was_handed_out(self, change: Change) -> bool:
         if change.previous_end is not None:

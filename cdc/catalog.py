@@ -199,6 +199,11 @@ def transaction_topic(prefix: str) -> str:
     return f"{prefix}.transaction"
 
 
+def message_topic(prefix: str) -> str:
+    """The topic of the canaries: logical messages of ours that Debezium passes on (cdc/canary.py)."""
+    return f"{prefix}.message"
+
+
 def control_topic(prefix: str) -> str:
     """The topic in which readside notes that a snapshot is complete (docs/decisions/0005)."""
     return f"{prefix}.readside"

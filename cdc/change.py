@@ -65,6 +65,15 @@ class End:
     committed_us: int  #: microseconds since 1970 UTC, in whole milliseconds
 
 
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A logical message of ours."""
+
+    prefix: str
+    content: bytes
+    lsn: int  #: of its WAL record
+
+
 _NULL = Raw(b"null")
 
 
@@ -89,6 +98,16 @@ class _Envelope(Struct):
     transaction: _Place | None = None
 
 
+class _MessageBlock(Struct):
+    prefix: str
+    content: str  # under binary.handling.mode=hex
+
+
+class _MessageEnvelope(Struct):
+    message: _MessageBlock
+    source: _Source
+
+
 class _Count(Struct):
     data_collection: str
     event_count: int
@@ -107,6 +126,7 @@ class _WithSchema(Struct):
 
 _envelope = msgspec.json.Decoder(_Envelope)
 _boundary = msgspec.json.Decoder(_Boundary)
+_message = msgspec.json.Decoder(_MessageEnvelope)
 _with_schema = msgspec.json.Decoder(_WithSchema)
 _object = msgspec.json.Decoder(dict[str, Raw])
 _any = msgspec.json.Decoder()
@@ -161,16 +181,17 @@ def decode_change(value: bytes, key: bytes | None, headers: Headers) -> Change |
     )
 
 
+def decode_boundary(value: bytes) -> tuple[Literal["BEGIN", "END"], int]:
+    """What a transaction topic's record is, and its LSN. Raises Poison for anything else."""
+    boundary = _boundary_of(value)
+    return ("BEGIN" if boundary.status == "BEGIN" else "END"), int(boundary.id.partition(":")[2])
+
+
 def decode_end(value: bytes) -> End | None:
     """The END that a transaction topic's record carries; None for BEGIN. Raises Poison for anything else."""
-    try:
-        boundary = _boundary.decode(_payload(value))
-    except msgspec.MsgspecError as exc:
-        raise Poison(f"not a Debezium transaction boundary: {type(exc).__name__}") from exc
+    boundary = _boundary_of(value)
     if boundary.status == "BEGIN":
         return None
-    if boundary.status != "END":
-        raise Poison(f"unknown transaction status {boundary.status!r}")
     xid, _, lsn = boundary.id.partition(":")
     if not (xid.isdecimal() and lsn.isdecimal()):
         raise Poison("a transaction's END has no position: its id is not xid:lsn")
@@ -180,6 +201,26 @@ def decode_end(value: bytes) -> End | None:
         counts={c.data_collection: c.event_count for c in boundary.data_collections or ()},
         committed_us=boundary.ts_ms * 1000,
     )
+
+
+def _boundary_of(value: bytes) -> _Boundary:
+    try:
+        boundary = _boundary.decode(_payload(value))
+    except msgspec.MsgspecError as exc:
+        raise Poison(f"not a Debezium transaction boundary: {type(exc).__name__}") from exc
+    if boundary.status not in ("BEGIN", "END"):
+        raise Poison(f"unknown transaction status {boundary.status!r}")
+    return boundary
+
+
+def decode_message(value: bytes) -> Message:
+    """The logical message that a message topic's record carries. Raises Poison for anything else."""
+    try:
+        envelope = _message.decode(_payload(value))
+    except msgspec.MsgspecError as exc:
+        raise Poison(f"not a logical message: {type(exc).__name__}") from exc
+    content = bytes.fromhex(envelope.message.content)
+    return Message(prefix=envelope.message.prefix, content=content, lsn=envelope.source.lsn or 0)
 
 
 def _payload(value: bytes) -> bytes | Raw:

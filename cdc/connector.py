@@ -12,19 +12,21 @@ import logging
 import threading
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from cdc import canary, continuity
 from cdc.catalog import Table, read_tables, topics_of
 from cdc.change import PLACEHOLDER
 from cdc.connect import Connect
-from cdc.control import Snapshot
+from cdc.control import Snapshot, read_control
 from cdc.encoding import pattern, snapshot_selects
-from cdc.errors import SourceChanged, Transient
+from cdc.errors import BEGIN_ANEW, HistoryLost, Transient
 from cdc.fidelity import require_faithful
+from cdc.reader import KafkaPythonReader
 from cdc.snapshots import Snapshots, source_dsn
 from cdc.topics import ensure_topics
 from config.settings import Settings
@@ -34,10 +36,11 @@ logger = logging.getLogger(__name__)
 _STATUS_INTERVAL_S = 1.0
 _CATALOGUE_INTERVAL_S = 5.0
 _FAILURES_IN_ONE_PLACE = 5
+_CANARY_INTERVAL_S = 10.0
 
 
-def supervise(settings: Settings, stop: threading.Event) -> None:
-    """Keep the connector running and the pulse beating until ``stop`` is set.
+def supervise(settings: Settings, stop: threading.Event, tell_running: Callable[[], None] = lambda: None) -> None:
+    """Keep the connector running and the pulse beating until ``stop`` is set; ``tell_running`` is called when it runs.
 
     Raises Transient when a component does not answer (call again after a pause), Fatal when going on would lose changes.
     """
@@ -48,7 +51,7 @@ def supervise(settings: Settings, stop: threading.Event) -> None:
     connect = Connect(settings.connect_url, settings.connector)
     try:
         with psycopg.connect(dsn, autocommit=True, application_name="readside cdc") as source:
-            supervision = _Supervision(settings, tables, connect, source)
+            supervision = _Supervision(settings, tables, connect, source, tell_running)
             try:
                 supervision.run(stop)
             finally:
@@ -61,7 +64,12 @@ def supervise(settings: Settings, stop: threading.Event) -> None:
 
 class _Supervision:
     def __init__(
-        self, settings: Settings, tables: Sequence[Table], connect: Connect, source: psycopg.Connection[Any]
+        self,
+        settings: Settings,
+        tables: Sequence[Table],
+        connect: Connect,
+        source: psycopg.Connection[Any],
+        tell_running: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._tables = tables
@@ -70,6 +78,10 @@ class _Supervision:
         self._snapshots = Snapshots(settings, tables, connect, source)
         self._failure = ("", "")  # what the last one said, and where the slot stood
         self._failed_there = 0  # times in succession
+        self._tell_running = tell_running
+        self._running = False
+        self._canaries = canary.Sender(source)
+        self._canary_at = float("-inf")
 
     def close(self) -> None:
         self._snapshots.close()
@@ -85,6 +97,8 @@ class _Supervision:
             if time.monotonic() - looked_at >= _CATALOGUE_INTERVAL_S:
                 self._require_same_tables()
                 looked_at = time.monotonic()
+            if time.monotonic() - self._canary_at >= _CANARY_INTERVAL_S:
+                self._send_canary()
             # A pulse is a transaction that changes nothing: it carries the position through an idle pipeline.
             self._source.execute("select pg_logical_emit_message(true, 'readside.pulse', '')")
             stop.wait(self._settings.pulse_interval_s if whole else 0.1)
@@ -102,19 +116,28 @@ class _Supervision:
                 )
                 self._count_failure(status.trace)
             self._restart(known=status is not None)
-        elif self._snapshots.current is None and status.task == "RUNNING":
-            self._snapshots.note_when_whole(self._config("initial"))
+        elif status.task == "RUNNING":
+            if not self._running:
+                self._running = True
+                self._send_canary()
+                self._tell_running()
+            if self._snapshots.current is None:
+                self._snapshots.note_when_whole(self._config("initial"))
+
+    def _send_canary(self) -> None:
+        self._canaries.send()
+        self._canary_at = time.monotonic()
 
     def _restart(self, *, known: bool) -> None:
+        self._running = False
         snapshot = self._snapshots.current
         if snapshot is None:
             self._snapshots.begin_again(self._config("initial"))
             return
-        self._require_source(snapshot)
         try:
-            self._require_slot()
+            self._require_unbroken(snapshot)
             self._require_progress()
-        except SourceChanged as exc:
+        except HistoryLost as exc:
             if self._settings.history_lost != "snapshot":
                 raise
             logger.warning(str(exc), extra={"action": "history_lost"})
@@ -129,23 +152,13 @@ class _Supervision:
     def _config(self, snapshot_mode: str) -> dict[str, str]:
         return connector_config(self._settings, self._tables, snapshot_mode)
 
-    def _require_source(self, snapshot: Snapshot) -> None:
-        if self._snapshots.identity() != (snapshot.system_identifier, snapshot.database):
-            raise SourceChanged(
-                f"READSIDE_SOURCE_DSN leads to another PostgreSQL cluster or database than the snapshot in Kafka was "
-                f"taken from ({snapshot.database}); correct it, or begin with an empty data directory"
-            )
-
-    def _require_slot(self) -> None:
-        row = self._source.execute(
-            "select wal_status from pg_replication_slots where slot_name = %(slot)s and database = current_database()",
-            {"slot": self._settings.slot},
-        ).fetchone()
-        if row is None or row[0] == "lost":
-            raise SourceChanged(
-                f"replication slot {self._settings.slot} is {'gone' if row is None else 'lost'}: changes since then cannot "
-                "be had from it; take a new snapshot: `python -m cdc snapshot`, or READSIDE_HISTORY_LOST=snapshot for always"
-            )
+    def _require_unbroken(self, snapshot: Snapshot) -> None:
+        # Sent before the slot is looked at: whoever moves it between this look and the connector's start loses us this
+        # canary, and the stores will miss it.
+        self._send_canary()
+        timeline = _look_at(self._settings, self._tables, self._source, snapshot)
+        if timeline != snapshot.timeline:
+            self._snapshots.went_over_to(timeline)
 
     def _count_failure(self, trace: str) -> None:
         row = self._source.execute(
@@ -159,10 +172,9 @@ class _Supervision:
     def _require_progress(self) -> None:
         # Debezium decodes what was written under a column's former type by the present one, and fails at it for ever.
         if self._failed_there >= _FAILURES_IN_ONE_PLACE:
-            raise SourceChanged(
+            raise HistoryLost(
                 f"the connector failed {self._failed_there} times at {self._failure[1]}: {self._failure[0]}; if a column's "
-                "type was changed before its rows were read, only a new snapshot leads past them: "
-                "`python -m cdc snapshot`, or READSIDE_HISTORY_LOST=snapshot for always"
+                f"type was changed before its rows were read, only a new snapshot leads past them; {BEGIN_ANEW}"
             )
 
     def _require_same_tables(self) -> None:
@@ -172,6 +184,40 @@ class _Supervision:
             != topics_of(self._settings.topic_prefix, self._tables).keys()
         ):
             raise Transient("the source publishes other tables than before; the connector is supervised anew with them")
+
+
+def require_unbroken(settings: Settings) -> None:
+    """Look, and change nothing: raises HistoryLost or SourceChanged when the slot does not go on where Kafka's records end.
+
+    Nothing is wrong while no snapshot is whole, or another one is on its way. Raises Transient as well.
+    """
+    control = read_control(settings.kafka, settings.topic_prefix)
+    if control.latest is None or control.begun is not None:
+        return
+    dsn = source_dsn(settings)
+    tables = read_tables(dsn, settings.publication, settings.tables)
+    with psycopg.connect(dsn, autocommit=True, connect_timeout=3) as source:
+        _look_at(settings, tables, source, control.latest)
+
+
+def _look_at(settings: Settings, tables: Sequence[Table], source: psycopg.Connection[Any], snapshot: Snapshot) -> int:
+    """The source's timeline, if the slot goes on where Kafka's records end; raises otherwise."""
+    reader = KafkaPythonReader(settings.kafka)
+    try:
+        held = continuity.Held(reader, settings.topic_prefix, topics_of(settings.topic_prefix, tables), snapshot)
+        before = held.last_end()
+        found = continuity.read_source(source, snapshot.slot)
+        continuity.require_unbroken(
+            found,
+            snapshot,
+            before=before,
+            ended=held.last_end(),
+            sent=held.last_sent,
+            history=lambda: continuity.timeline_history(source_dsn(settings), found.timeline),
+        )
+    finally:
+        reader.close()
+    return found.timeline
 
 
 def connector_config(settings: Settings, tables: Sequence[Table], snapshot_mode: str) -> dict[str, str]:

@@ -41,6 +41,8 @@ class Snapshot:
     shape: str = (
         ""  #: fingerprint of the tables' shapes, the same when it began and when it was whole; empty: not known
     )
+    timeline: int = 0  #: of the source's WAL; 0: not known
+    confirmed: int = 0  #: the slot's confirmed LSN when the note was written
 
     def partitions(self) -> dict[Partition, tuple[int, int]]:
         """(begin, end) by partition."""

@@ -11,6 +11,9 @@ ReadsideError
 
 from __future__ import annotations
 
+#: Ends the message of an error after which no change that was missed can be had from Kafka or the slot any more.
+BEGIN_ANEW = "take a new snapshot: `python -m cdc snapshot`"
+
 
 class ReadsideError(Exception):
     """Something stands in the way of the change stream."""

@@ -6,6 +6,7 @@ transactions leave gaps in offsets, so nothing here may assume that they are con
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, cast
 
@@ -15,7 +16,10 @@ from kafka.structs import TopicPartition
 
 from cdc.assembler import Partition
 from cdc.change import Headers
-from cdc.errors import Fatal, HistoryLost, Transient
+from cdc.errors import BEGIN_ANEW, Fatal, HistoryLost, SourceChanged, Transient
+
+_TOPICS_INTERVAL_S = 5
+_TAKEN = f"retention took records this store has not applied, or Kafka lost some; {BEGIN_ANEW}"
 
 
 class Record(NamedTuple):
@@ -32,11 +36,18 @@ class LogReader(Protocol):
     """Reads the assigned partitions in order; blocking, used by one thread."""
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
-        """Read these partitions from these offsets on. Raises HistoryLost when one of them is gone."""
+        """Read these partitions from these offsets on. Raises HistoryLost when Kafka does not hold one of them."""
         ...
 
     def poll(self, timeout_s: float, most_records: int) -> Iterable[Record]:
-        """Records that have come in, each partition's in order; none after ``timeout_s``. Raises Transient, HistoryLost."""
+        """Records that have come in, each partition's in order; none after ``timeout_s``.
+
+        Raises Transient, also when partitions were added to a topic, HistoryLost, and SourceChanged.
+        """
+        ...
+
+    def begin_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """The offset of the first record that Kafka still holds, by partition."""
         ...
 
     def only(self, partitions: Collection[Partition] | None) -> None:
@@ -51,6 +62,10 @@ class LogReader(Protocol):
         """A topic's partitions; none when it does not exist."""
         ...
 
+    def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        """Kafka's identity of each topic that exists: one made anew under an old name has another."""
+        ...
+
     def close(self) -> None:
         """Give the connection back."""
         ...
@@ -61,7 +76,8 @@ class KafkaPythonReader:
 
     def __init__(self, bootstrap: str) -> None:
         """``bootstrap``: comma separated host:port. Raises Transient when no broker answers."""
-        self._last: dict[TopicPartition, int] = {}
+        self._read: dict[str, tuple[str, int]] = {}  # id and number of partitions of the topics that are read
+        self._looked_at = 0.0
         try:
             self._consumer = KafkaConsumer(
                 bootstrap_servers=bootstrap.split(","),
@@ -69,6 +85,7 @@ class KafkaPythonReader:
                 enable_auto_commit=False,
                 auto_offset_reset=cast("Any", "none"),  # never silently from elsewhere; the stub does not know it
                 isolation_level="read_committed",
+                metadata_max_age_ms=_TOPICS_INTERVAL_S * 1000,  # how soon it is seen that a topic was made anew
                 fetch_min_bytes=1,
                 fetch_max_wait_ms=500,  # a long poll: answered as soon as there is a byte
                 max_partition_fetch_bytes=8 * 1024 * 1024,
@@ -87,25 +104,23 @@ class KafkaPythonReader:
             raise Transient(f"Kafka does not answer: {type(exc).__name__}") from exc
         for tp, offset in assigned.items():
             if not begins[tp] <= offset <= ends[tp]:
-                raise HistoryLost(
-                    f"{tp.topic}[{tp.partition}]@{offset} is to be read next, but Kafka holds {begins[tp]} to {ends[tp]}: "
-                    "retention or a recreated topic took records this store has not applied; "
-                    "bring the store anew with an empty data directory, or `readside rebuild --from snapshot`"
-                )
+                raise HistoryLost(_out_of_range(tp, offset, begins[tp], ends[tp]))
+        self._read = {tp.topic: self._identity(tp.topic) for tp in assigned}
         self._consumer.assign(list(assigned))
         for tp, offset in assigned.items():
             self._consumer.seek(tp, offset)
 
     def poll(self, timeout_s: float, most_records: int) -> Iterable[Record]:
         """See LogReader."""
+        if time.monotonic() - self._looked_at > 1.0:
+            self._require_same_topics()
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=most_records)
         except UnsupportedCodecError as exc:
             raise Fatal(f"Kafka's records are compressed in a way this reader cannot undo: {exc}") from exc
         except OffsetOutOfRangeError as exc:
-            raise HistoryLost(
-                f"Kafka no longer holds the records to be read next: {exc}; rebuild from a snapshot"
-            ) from exc
+            self._require_same_topics()
+            raise HistoryLost(f"Kafka does not hold the records to be read next, {_positions(exc)}: {_TAKEN}") from exc
         except KafkaError as exc:
             raise Transient(f"Kafka does not answer: {type(exc).__name__}") from exc
         for tp, records in polled.items():
@@ -120,6 +135,14 @@ class KafkaPythonReader:
         if waiting != self._consumer.paused():
             self._consumer.resume(*(assigned - waiting))
             self._consumer.pause(*waiting)
+
+    def begin_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        """See LogReader."""
+        try:
+            begins = self._consumer.beginning_offsets([TopicPartition(*p) for p in partitions])
+        except KafkaError as exc:
+            raise Transient(f"Kafka does not answer: {type(exc).__name__}") from exc
+        return {(tp.topic, tp.partition): offset for tp, offset in begins.items()}
 
     def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """See LogReader."""
@@ -137,6 +160,44 @@ class KafkaPythonReader:
             raise Transient(f"Kafka does not answer: {type(exc).__name__}") from exc
         return [(topic, number) for number in sorted(numbers or ())]
 
+    def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        """See LogReader."""
+        existing = [topic for topic in topics if self.partitions(topic)]
+        return {topic: self._identity(topic)[0] for topic in existing}
+
+    def _identity(self, topic: str) -> tuple[str, int]:
+        cluster = cast("Any", self._consumer)._cluster  # its public methods do not tell a topic's id
+        return str(cluster.topic_id(topic) or ""), len(cluster.partitions_for_topic(topic) or ())
+
+    def _require_same_topics(self) -> None:
+        # What the client has learned lately; nothing is asked here.
+        self._looked_at = time.monotonic()
+        for topic, (known, count) in self._read.items():
+            found, partitions = self._identity(topic)
+            require_same_topic(topic, known, found)
+            if partitions > count:
+                raise Transient(
+                    f"topic {topic} has {partitions} partitions instead of {count}: reading on with all of them"
+                )
+
     def close(self) -> None:
         """See LogReader."""
         self._consumer.close(autocommit=False)
+
+
+def require_same_topic(topic: str, known: str, found: str) -> None:
+    """Raise SourceChanged when a topic is not the one that was read before; an unknown id says nothing."""
+    if known and found and known != found:
+        raise SourceChanged(
+            f"topic {topic} was deleted and made anew since this store read it: its records do not go on where they "
+            f"ended; {BEGIN_ANEW}"
+        )
+
+
+def _out_of_range(tp: TopicPartition, offset: int, begin: int, end: int) -> str:
+    return f"{tp.topic}[{tp.partition}]@{offset} is to be read next, and Kafka holds {begin} to {end}: {_TAKEN}"
+
+
+def _positions(exc: OffsetOutOfRangeError) -> str:
+    offsets: dict[TopicPartition, int] = exc.args[0] if exc.args and isinstance(exc.args[0], dict) else {}
+    return ", ".join(f"{tp.topic}[{tp.partition}]@{offset}" for tp, offset in offsets.items())

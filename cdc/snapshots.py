@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
+from cdc import continuity
 from cdc.assembler import packed
-from cdc.catalog import Table, topic_of, topics_of, transaction_topic
+from cdc.catalog import Table, message_topic, topic_of, topics_of, transaction_topic
 from cdc.connect import Connect
 from cdc.control import Begun, ControlTopic, Offsets, Snapshot, note_begun, note_snapshot
 from cdc.errors import Fatal, Transient
@@ -96,10 +98,12 @@ class Snapshots:
         if begun.shape not in ("", self._shape()):
             self.begin_again(config)
             return
-        identifier, database = self.identity()
+        source = continuity.read_source(self._source, self._settings.slot)
         snapshot = Snapshot(
-            system_identifier=identifier,
-            database=database,
+            system_identifier=source.system_identifier,
+            database=source.database,
+            timeline=source.timeline,
+            confirmed=source.confirmed or 0,
             slot=self._settings.slot,
             begin=begun.begin,
             end=self._end_offsets(),
@@ -111,11 +115,11 @@ class Snapshots:
         self._control = self._topic.refresh()
         logger.info("snapshot whole", extra={"action": "snapshot_whole", "generation": snapshot.generation})
 
-    def identity(self) -> tuple[int, str]:
-        """The source's cluster and database."""
-        row = self._source.execute("select system_identifier, current_database() from pg_control_system()").fetchone()
-        assert row is not None
-        return row[0], row[1]
+    def went_over_to(self, timeline: int) -> None:
+        """Note that the stream behind the current snapshot goes on on another timeline of the source."""
+        assert self.current is not None
+        note_snapshot(self._settings.kafka, self._settings.topic_prefix, replace(self.current, timeline=timeline))
+        self._control = self._topic.refresh()
 
     def _drop_slot(self) -> None:
         slot = {"slot": self._settings.slot}
@@ -145,7 +149,8 @@ class Snapshots:
         reader = KafkaPythonReader(self._settings.kafka)
         try:
             prefix = self._settings.topic_prefix
-            topics = [topic_of(prefix, table) for table in self._tables] + [transaction_topic(prefix)]
+            own = [transaction_topic(prefix), message_topic(prefix)]
+            topics = [topic_of(prefix, table) for table in self._tables] + own
             return packed(reader.end_offsets(p for topic in topics for p in reader.partitions(topic)))
         finally:
             reader.close()

@@ -9,19 +9,19 @@ from typing import Any, cast
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from cdc.catalog import Table, control_topic, topics_of, transaction_topic
+from cdc.catalog import Table, control_topic, message_topic, topics_of, transaction_topic
 from cdc.errors import Transient
 
 _KEEP_FOREVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 
 
 def ensure_topics(bootstrap: str, prefix: str, tables: Sequence[Table], partitions: int) -> None:
-    """Make the tables' topics, the transaction topic and the control topic where they are missing.
+    """Make the tables' topics and readside's own where they are missing.
 
-    Transaction and control topic have one partition: their order is the commit order. Raises Transient.
+    The topics of transactions, canaries and notes have one partition: their order is the commit order. Raises Transient.
     """
     wanted = {topic: partitions for topic in topics_of(prefix, tables)}
-    wanted |= {transaction_topic(prefix): 1, control_topic(prefix): 1}
+    wanted |= {transaction_topic(prefix): 1, message_topic(prefix): 1, control_topic(prefix): 1}
     with admin(bootstrap) as client:
         untyped = cast("Any", client)  # the stub knows an older signature
         missing = wanted.keys() - set(client.list_topics())

@@ -9,6 +9,8 @@ from typing import Any, Literal, Protocol
 
 from cdc.assembler import Transaction
 from cdc.change import Change
+from cdc.lsn import lsn_text as lsn_text
+from cdc.lsn import lsn_value as lsn_value
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,7 +56,7 @@ class Store(Protocol):
         ...
 
     def open(self) -> Checkpoint:
-        """Take the store over from any other projector and say where it stands."""
+        """Take the store over and say where it stands. Raises Fenced when another projector that lives holds it."""
         ...
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
@@ -67,6 +69,11 @@ class Store(Protocol):
         """Apply whole source transactions and move the checkpoint, in one store transaction: all of it or nothing."""
         ...
 
+    def rest(self) -> None:
+        """Called again and again while there is nothing to apply: a store that others can write to shows that this
+        projector lives, and notices that it was replaced."""
+        ...
+
     def close(self) -> None:
         """Let the store go."""
         ...
@@ -75,16 +82,3 @@ class Store(Protocol):
 def time_of(us: int) -> datetime:
     """A time from microseconds since 1970 UTC."""
     return _EPOCH + timedelta(microseconds=us)
-
-
-def lsn_text(lsn: int) -> str:
-    """An LSN as PostgreSQL writes it: 16/B374D848."""
-    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
-
-
-def lsn_value(text: str) -> int:
-    """The number behind 16/B374D848. Raises ValueError for anything else."""
-    high, slash, low = text.partition("/")
-    if not slash:
-        raise ValueError(f"{text!r} is no LSN")
-    return int(high, 16) << 32 | int(low, 16)

@@ -9,21 +9,21 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from cdc import canary
 from cdc.assembler import Assembler, Partition, Transaction, unpacked
-from cdc.catalog import Table, topics_of, transaction_topic
+from cdc.catalog import Table, message_topic, topics_of, transaction_topic
 from cdc.change import Change, decode_change, decode_end
 from cdc.control import Control, Snapshot, barrier_generation, read_control, request_snapshot
-from cdc.errors import Fatal, HistoryLost, Poison, SourceChanged, Transient
-from cdc.reader import LogReader, Record
+from cdc.errors import BEGIN_ANEW, Fatal, HistoryLost, Poison, SourceChanged, Transient
+from cdc.reader import LogReader, Record, require_same_topic
 from config.settings import Settings
 from projectors.checkpoint import Checkpoint, Store
 from projectors.images import Images
+from projectors.rate import Rate
 from projectors.snapshots import Snapshots
 from projectors.watch import Watch
 
 logger = logging.getLogger(__name__)
-
-_RATE_WINDOW_S = 5.0
 
 
 class Projector:
@@ -59,7 +59,8 @@ class Projector:
         self._watch = watch
         self._captured = tables
         self._transaction_topic = transaction_topic(settings.topic_prefix)
-        self._rate = _Rate()
+        self._message_topic = message_topic(settings.topic_prefix)
+        self._rate = Rate()
         self._generation = 0  # of the snapshot that the store was loaded from last
         self._superseded = False  # a record of a later snapshot was read
 
@@ -68,6 +69,7 @@ class Projector:
         checkpoint = self._store.open()
         self._tables = [table for table in self._captured if table.qualified in self._store.tables]
         self._topics = topics_of(self._settings.topic_prefix, self._tables)
+        self._topics_read = frozenset({*self._topics, self._transaction_topic, self._message_topic})
         self._images = Images(self._tables, self._store.former, self._watch.look if self._watch else lambda: True)
         if checkpoint.phase == "streaming":
             self._generation = checkpoint.state.get("generation", 1)
@@ -86,10 +88,11 @@ class Projector:
 
     def _finish(self, checkpoint: Checkpoint, ends: Mapping[Partition, int]) -> Checkpoint:
         """Apply what is whole of the stream up to ``ends``, where a newer snapshot follows: histories want to know it."""
-        self._assembler = self._new_assembler(checkpoint.state)
-        starts = {p: offset for p, offset in self._starts(checkpoint.state).items() if p in ends and offset < ends[p]}
-        unread = {partition: ends[partition] for partition in starts}
         try:
+            self._take_up(checkpoint.state)
+            known = self._starts(checkpoint.state)
+            starts = {p: offset for p, offset in known.items() if p in ends and offset < ends[p]}
+            unread = {partition: ends[partition] for partition in starts}
             if unread:
                 self._reader.assign(starts)
             while unread:
@@ -108,7 +111,7 @@ class Projector:
         ranges = {p: r for p, r in snapshot.partitions().items() if self._reads(p)}
         self._generation = snapshot.generation
         self._superseded = False
-        self._assembler = self._new_assembler({})
+        self._take_up({})
         for partition, (begin, _) in ranges.items():
             self._assembler.passed(partition, begin - 1)
         self._reader.assign({partition: begin for partition, (begin, _) in ranges.items()})
@@ -153,7 +156,7 @@ class Projector:
                 unread.pop(record.partition, None)
 
     def _stream(self, checkpoint: Checkpoint, stop: threading.Event) -> None:
-        self._assembler = self._new_assembler(checkpoint.state)
+        self._take_up(checkpoint.state)
         starts = self._starts(checkpoint.state)
         self._reader.assign(starts)
         self._partitions = frozenset(starts)
@@ -163,10 +166,11 @@ class Projector:
             self._hold_back()
             for record in self._reader.poll(0.5, self._settings.batch_changes):
                 self._feed(record)
+                if self._superseded:
+                    return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
             if self._watch is not None and self._watch.changed is not None:
                 raise Transient(f"{self._watch.changed} changed at the source; beginning anew with its catalogue")
-            if self._superseded:
-                return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
+            self._store.rest()
             if wait_s > 0:
                 stop.wait(wait_s)
             while transactions := self._assembler.take(self._settings.batch_changes):
@@ -222,6 +226,10 @@ class Projector:
                 else:
                     self._assembler.add_end(partition, offset, end)
                 return None
+            if partition[0] == self._message_topic:
+                self._assembler.passed(partition, offset)
+                self._see_canary(value)
+                return None
             change = decode_change(value, record.key, record.headers)
         except Poison as exc:
             raise Fatal(
@@ -244,39 +252,45 @@ class Projector:
         return None
 
     def _state(self) -> dict[str, Any]:
-        return self._assembler.state() | {"generation": self._generation}
+        own = {"generation": self._generation, "topics": self._topic_ids, "canaries": self._canaries.state()}
+        return self._assembler.state() | own
 
-    def _new_assembler(self, state: Mapping[str, object]) -> Assembler:
-        return Assembler(
+    def _see_canary(self, value: bytes) -> None:
+        try:
+            self._canaries.see(value)
+        except HistoryLost:
+            if not self._snapshots.on_its_way(self._generation):
+                raise
+            self._superseded = True  # a new snapshot has a slot of its own: the canaries in between came nowhere
+
+    def _take_up(self, state: Mapping[str, Any]) -> None:
+        """Read on as whoever had this state; raises SourceChanged when a topic was made anew since."""
+        self._canaries = canary.Watch(state.get("canaries"))
+        self._assembler = Assembler(
             (table.qualified for table in self._tables),
             self._transaction_topic,
             state,
             spool=self._settings.data_dir / "spool",
             most_in_memory=self._settings.buffered_changes // 5,
         )
+        self._topic_ids = self._reader.topic_ids(sorted(self._topics_read))
+        for topic, known in state.get("topics", {}).items():
+            require_same_topic(topic, known, self._topic_ids.get(topic, ""))
 
     def _starts(self, state: Mapping[str, Any]) -> dict[Partition, int]:
-        topics = sorted({*self._topics, self._transaction_topic})
-        partitions = [partition for topic in topics for partition in self._reader.partitions(topic)]
+        """Where to read each partition from. One that was added since is read from its start: a transaction is put
+        together from whatever partitions its rows lie in, so that keys moved to other ones change nothing."""
+        partitions: list[Partition] = []
+        for topic in sorted(self._topics_read):
+            found = self._reader.partitions(topic)
+            if not found:
+                raise Transient(f"topic {topic} does not exist yet; the connector's supervision makes it")
+            partitions += found
         known = unpacked(state.get("restart", {}))
+        if gone := {partition for partition in known if self._reads(partition)} - set(partitions):
+            names = ", ".join(f"{topic}[{number}]" for topic, number in sorted(gone))
+            raise HistoryLost(f"Kafka has no partitions {names} any more; {BEGIN_ANEW}")
         return {partition: known.get(partition, 0) for partition in partitions}
 
     def _reads(self, partition: Partition) -> bool:
-        return partition[0] == self._transaction_topic or partition[0] in self._topics
-
-
-class _Rate:
-    """Changes per second over the last few seconds."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._counts: list[tuple[float, int]] = []
-
-    def add(self, count: int) -> None:
-        now = self._clock()
-        self._counts.append((now, count))
-        while self._counts[0][0] < now - _RATE_WINDOW_S:
-            self._counts.pop(0)
-
-    def per_second(self) -> float:
-        return sum(count for _, count in self._counts) / _RATE_WINDOW_S
+        return partition[0] in self._topics_read

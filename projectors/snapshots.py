@@ -68,5 +68,6 @@ class Snapshots:
         while not stop.is_set():
             if (snapshot := find()) is not None:
                 return snapshot
+            self._store.rest()
             stop.wait(_LOOK_S)
         return None

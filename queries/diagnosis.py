@@ -72,6 +72,8 @@ def components(sight: Sight) -> tuple[Component, ...]:
 def _component(sight: Sight, name: str, state: State, why: str) -> Component:
     noted = sight.supervised.get(name)
     pid, restarts = (noted.pid, noted.restarts) if noted else (None, None)
+    if noted and noted.error:
+        state, why = "down", noted.error
     return Component(name=name, state=state, why=why, pid=pid, restarts=restarts)
 
 
@@ -126,6 +128,9 @@ def _transport(sight: Sight) -> Hop:
         return Hop(name="transport", state="down", why=f"Kafka {sight.log.why('kafka')}")
     if sight.connector.fault:
         return Hop(name="transport", state="down", why=f"Connect {sight.connector.why('connect')}", rate=rate)
+    supervision = sight.supervised.get("connector")
+    if supervision and supervision.error:
+        return Hop(name="transport", state="down", why=supervision.error, rate=rate)
     if sight.connector.value is None:
         return Hop(name="transport", state="down", why="Connect does not know the connector yet", rate=rate)
     connector, task = sight.connector.value
@@ -142,7 +147,7 @@ def store_hop(sight: Sight, name: str, seen: Seen[StoreView]) -> Hop:
     if position is None:
         never = f"the store is empty: its projector never ran; see {log}.log"
         return Hop(name=name, state=seen.state if seen.state != "ok" else "down", why=seen.why(log) or never)
-    lag_changes = lag_of(sight.log.value[0], position.frontier, sight.bookkeeping) if sight.log.value else None
+    lag_changes = _lag(sight.log.value[0], position, sight.bookkeeping) if sight.log.value else None
     age_s = (sight.at - position.committed_at).total_seconds() if position.committed_at else None
     behind = bool(lag_changes) or (age_s is not None and age_s > sight.stale_s)
     state, why = _lateness(position, lag_changes, age_s, sight.stale_s, log)
@@ -167,6 +172,11 @@ def _lateness(
     if lag_changes:
         return "degraded", f"{lag_changes} changes are not applied yet: the projector is behind or stuck; see {log}.log"
     return "degraded", f"nothing has come for {age_s:.0f} s, not even a pulse; look at capture and transport"
+
+
+def _lag(ends: Offsets, position: Position, bookkeeping: frozenset[str]) -> int:
+    read = {topic: ends[topic] for topic in ends if topic in position.topics or not position.topics}
+    return lag_of(read, position.frontier, bookkeeping)
 
 
 def lag_of(ends: Offsets, frontier: Offsets, bookkeeping: frozenset[str]) -> int:

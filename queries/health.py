@@ -69,10 +69,16 @@ def _look(settings: Settings) -> Sight:
         log=_seen(log),
         serving=_seen(serving) if serving else Seen(unset="READSIDE_QUERIES_DSN"),
         analytics=_seen(analytics),
-        writer=_seen(writer),
+        writer=_writer(settings, _seen(writer)),
         queries=_seen(queries),
         supervised=_seen(supervised).value or {},
     )
+
+
+def _writer(settings: Settings, seen: Seen[None]) -> Seen[None]:
+    """Somebody else's database has no writer of ours, and need not."""
+    foreign = settings.source_dsn is not None and settings.writer_dsn is None
+    return Seen(unset="READSIDE_WRITER_DSN") if foreign and seen.fault else seen
 
 
 def _seen(future: Future[T]) -> Seen[T]:

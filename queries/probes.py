@@ -47,6 +47,8 @@ class Position:
     changes: int  #: applied since ever
     rate: float
     frontier: Offsets
+    #: The topics it reads; none known before its first commit.
+    topics: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,8 @@ class Supervised(msgspec.Struct, frozen=True):
     name: str
     pid: int | None = None
     restarts: int = 0
+    #: Why it refused to run, when it last did.
+    error: str = ""
 
     @property
     def running(self) -> bool:
@@ -107,6 +111,7 @@ class Supervised(msgspec.Struct, frozen=True):
 
 class _StackFile(msgspec.Struct):
     components: list[Supervised]
+    error: str = ""
 
 
 def slot(dsn: str, name: str) -> Slot | None:
@@ -143,7 +148,7 @@ def serving(dsn: str) -> StoreView:
             return StoreView(position=None, models=())
         row = conn.execute(
             """
-            select phase, end_lsn::text, committed_at, changes, rate, state -> 'frontier'
+            select phase, end_lsn::text, committed_at, changes, rate, state -> 'frontier', state -> 'topics'
               from readside.checkpoint
              where store = 'serving'
             """
@@ -162,9 +167,15 @@ def serving(dsn: str) -> StoreView:
         )
     if row is None:
         return StoreView(position=None, models=counted)
-    phase, end_lsn, committed_at, changes, rate, frontier = row
+    phase, end_lsn, committed_at, changes, rate, frontier, topics = row
     position = Position(
-        phase=phase, end_lsn=end_lsn, committed_at=committed_at, changes=changes, rate=rate, frontier=frontier or {}
+        phase=phase,
+        end_lsn=end_lsn,
+        committed_at=committed_at,
+        changes=changes,
+        rate=rate,
+        frontier=frontier or {},
+        topics=frozenset(topics or ()),
     )
     return StoreView(position=position, models=counted)
 
@@ -191,6 +202,7 @@ def analytics(settings: Settings) -> StoreView:
         changes=at.changes,
         rate=at.rate,
         frontier=at.state.get("frontier", {}),
+        topics=frozenset(at.state.get("topics", ())),
     )
     names = [model.name for model in registry.load(settings.models).of_store("analytics").read_models]
     if at.phase == "snapshot" or not names:
@@ -217,12 +229,13 @@ def alive(address: str) -> None:
 
 
 def supervised(settings: Settings) -> dict[str, Supervised]:
-    """What the native stack's supervisor notes of each component; nothing where another runs them."""
+    """What the native stack's supervisor notes of each component and of the connector; nothing where another runs them."""
     path = settings.data_dir / "stack.json"
     if not path.exists():
         return {}
     noted = msgspec.json.decode(path.read_bytes(), type=_StackFile)
-    return {component.name: component for component in noted.components}
+    # The connector lives in Connect; its supervision is a thread of the supervisor.
+    return {each.name: each for each in (*noted.components, Supervised(name="connector", error=noted.error))}
 
 
 @cache

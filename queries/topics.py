@@ -11,7 +11,7 @@ from typing import Any, cast
 from kafka import KafkaAdminClient
 from kafka.structs import TopicPartition
 
-from cdc.catalog import control_topic, transaction_topic
+from cdc.catalog import control_topic, message_topic, transaction_topic
 from queries.probes import TIMEOUT_S, Offsets
 
 _LATEST = -1  # what ListOffsets calls the end of a partition
@@ -19,7 +19,7 @@ _LATEST = -1  # what ListOffsets calls the end of a partition
 
 def bookkeeping(prefix: str) -> frozenset[str]:
     """The topics whose records are no changes."""
-    return frozenset({transaction_topic(prefix), control_topic(prefix)})
+    return frozenset({transaction_topic(prefix), message_topic(prefix), control_topic(prefix)})
 
 
 class Log:
@@ -49,7 +49,7 @@ class Log:
 
     def _ends(self) -> Offsets:
         if self._client is None:
-            _require_listener(self._bootstrap)  # kafka-python leaks sockets and logs at length where nobody listens
+            require_listener(self._bootstrap)  # kafka-python leaks sockets and logs at length where nobody listens
             timeouts_ms: Any = {name: int(TIMEOUT_S * 1000) for name in ("bootstrap_timeout_ms", "request_timeout_ms")}
             self._client = KafkaAdminClient(bootstrap_servers=self._bootstrap.split(","), **timeouts_ms)
         client = cast("Any", self._client)  # the stub knows an older signature
@@ -71,7 +71,7 @@ class Log:
         return max(0, total - before[1]) / (now - before[0]) if before and now > before[0] else None
 
 
-def _require_listener(bootstrap: str) -> None:
+def require_listener(bootstrap: str) -> None:
     """Raise OSError unless one of the servers takes a connection."""
     *others, last = bootstrap.split(",")
     for server in (*others, last):

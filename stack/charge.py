@@ -11,12 +11,15 @@ from pathlib import Path
 
 from stack.components import Component
 from stack.errors import StackError
+from stack.logfiles import last_error
 from stack.process import kill, stop
 
 logger = logging.getLogger(__name__)
 
 _PROBE_FAST_S, _PROBE_SLOW_S = 0.05, 1.0  # between two probes, while starting and when healthy
 _BACK_OFF_FIRST_S, _BACK_OFF_MOST_S = 0.2, 10.0
+_BELIEVED_AFTER_S = 20.0  # of health: a projector may wait some ten for its store and then refuse
+_REFUSED = 2  # exit code of our own processes when going on would be wrong; the log's last error says why
 _FORGIVEN_AFTER_S = 30.0  # of health: then the next restart is quick again
 
 Submit = Callable[[Callable[[], object]], Future[object]]
@@ -33,6 +36,8 @@ class Charge:
         self.was_healthy = False
         #: What makes going on senseless: a preparation that failed for a reason the user must act on.
         self.failure: StackError | None = None
+        #: What it said when it ended because going on would be wrong; empty once it is healthy for a while.
+        self.refusal = ""
         self._component = component
         self._submit = submit
         self._process: subprocess.Popen[bytes] | None = None
@@ -119,6 +124,8 @@ class Charge:
             self.state = "unresponsive"
         if self.state == "healthy" and now - self._healthy_since > _FORGIVEN_AFTER_S:
             self._back_off_s = _BACK_OFF_FIRST_S
+        if self.state == "healthy" and now - self._healthy_since > _BELIEVED_AFTER_S:
+            self.refusal = ""
 
     def _ended(self, code: int) -> None:
         if self._process is not None:
@@ -128,6 +135,8 @@ class Charge:
             extra={"action": "component_ended", "component": self.name, "code": code},
         )
         self._process = None
+        if code == _REFUSED:
+            self.refusal = last_error(self.log)
         self._restart()
 
     def _failed(self, error: BaseException) -> None:

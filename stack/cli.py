@@ -105,6 +105,14 @@ def status(
 
 
 @app.command()
+def doctor(data_dir: DataDir = None, output: OutputOption = None) -> int:
+    """Examine source, Kafka, Connect and stores; print each finding with its fix. Exit code 0 ok, 1 degraded, 2 down."""
+    from stack.doctor import run as doctor
+
+    return doctor(settings_of(data_dir), output=output)
+
+
+@app.command()
 def config(
     data_dir: DataDir = None,
     output: OutputOption = None,

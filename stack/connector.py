@@ -22,7 +22,7 @@ class ConnectorThread:
     """Runs `cdc.connector.supervise` until it is told to stop."""
 
     def __init__(self, settings: Settings, tell_error: Callable[[str], None]) -> None:
-        """``tell_error`` is called with what keeps the connector from running, and with "" at the next try."""
+        """``tell_error`` is called with what keeps the connector from running, and with "" when it runs."""
         self._settings = settings
         self._tell_error = tell_error
         self._stop = threading.Event()
@@ -43,7 +43,7 @@ class ConnectorThread:
         pause_s = _PAUSE_FIRST_S
         while not self._stop.is_set():
             try:
-                supervise(self._settings, self._stop)
+                supervise(self._settings, self._stop, lambda: self._tell_error(""))
             except (Transient, psycopg.OperationalError) as exc:
                 pause_s = _PAUSE_FIRST_S
                 logger.warning(f"the connector waits: {str(exc).strip()}", extra={"action": "connector_waits"})
@@ -52,5 +52,4 @@ class ConnectorThread:
                 logger.exception("the connector cannot run", extra={"action": "connector_failed"})
                 self._tell_error(f"the connector cannot run: {exc}")
                 self._stop.wait(pause_s)
-                self._tell_error("")
             self._stop.wait(_PAUSE_FIRST_S)

@@ -32,6 +32,8 @@ class ComponentState(Struct, frozen=True, kw_only=True):
     pid: int | None
     #: How often it had to be started again.
     restarts: int
+    #: Why it refused to run, when it last did: what to do is in it.
+    error: str = ""
 
 
 class StackState(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ def status(settings: Settings, *, output: Output | None, watch: bool, wait_s: fl
     """Print the state of everything, once or again and again; the exit code is the state's."""
     if watch:
         return _watch(settings)
-    health = _look(settings) if wait_s is None else _wait(settings, wait_s)
+    health = look(settings) if wait_s is None else _wait(settings, wait_s)
     if terminal.chosen(output) == "json":
         terminal.print_json(health.to_json())
     else:
@@ -31,7 +31,7 @@ def status(settings: Settings, *, output: Output | None, watch: bool, wait_s: fl
     return _EXIT.get(health.state, 2)
 
 
-def _look(settings: Settings) -> Health:
+def look(settings: Settings) -> Health:
     """One look; a second one if the first found fault, as a process's first look also loads all the clients."""
     health = collect(settings)
     return health if health.state == "ok" else collect(settings)

@@ -73,7 +73,7 @@ class Supervisor:
         if not charge.was_healthy and charge.restarts >= _DEATHS_BEFORE_GIVING_UP:
             raise ComponentFailed(
                 f"{charge.name} ended {charge.restarts} times without becoming ready; its log, {charge.log}, ends:\n"
-                f"{tail(charge.log)}"
+                f"{charge.refusal or tail(charge.log)}"
             )
 
     def _is_healthy(self, name: str) -> bool:
@@ -85,7 +85,13 @@ class Supervisor:
 
     def _report(self, state: str) -> None:
         components = tuple(
-            ComponentState(name=charge.name, state=charge.state, pid=charge.pid, restarts=charge.restarts)
+            ComponentState(
+                name=charge.name,
+                state=charge.state,
+                pid=charge.pid,
+                restarts=charge.restarts,
+                error=charge.refusal,
+            )
             for charge in self._charges
         )
         if (state, components) != self._told:

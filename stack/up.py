@@ -20,6 +20,7 @@ from stack.state import StackState
 START_TIMEOUT_S = 300.0  # a first start downloads 60 MB, over whatever line there is
 _STOP_TIMEOUT_S = 90.0
 _LOOK_S = 0.05
+_REFUSALS = 3  # of a component that says going on would be wrong, after which a start is given up
 
 Show = Callable[[StackState], None]
 
@@ -71,6 +72,11 @@ def wait_healthy(
                 return now
             if now.state == "failed":
                 raise ComponentFailed(now.error)
+            refused = [
+                f"{each.name}: {each.error}" for each in now.components if each.error and each.restarts >= _REFUSALS
+            ]
+            if supervisor is not None and refused:
+                raise ComponentFailed("\n".join(refused))
         if time.monotonic() > deadline:
             raise ComponentFailed(_not_healthy(data_dir, now, timeout_s))
         if supervisor is not None and supervisor.poll() is not None:
@@ -100,7 +106,9 @@ def log_file(data_dir: Path) -> Path:
 def _not_healthy(data_dir: Path, now: StackState | None, timeout_s: float) -> str:
     if now is None:
         return f"no stack runs in {data_dir}; start one with `./readside up`, or name another --data-dir"
-    behind = ", ".join(f"{each.name} is {each.state}" for each in now.components if each.state != "healthy")
+    behind = ", ".join(
+        f"{each.name} is {each.state} {each.error}".strip() for each in now.components if each.state != "healthy"
+    )
     return (
         f"not healthy after {timeout_s:.0f} s: {behind or now.state}; {now.error}\nthe logs are in {data_dir / 'logs'}"
     )

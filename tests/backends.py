@@ -74,7 +74,7 @@ class Native:
     def kill(self, component: str) -> None:
         pid = self.pid(component)
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: self._pid_now(component) != pid, what=f"the supervisor sees that {component} is gone")
+        eventually(lambda: self.pid_now(component) != pid, what=f"the supervisor sees that {component} is gone")
 
     def pause(self, component: str) -> None:
         self.paused[component] = [self.pid(component), *_descendants(self.pid(component))]
@@ -89,7 +89,8 @@ class Native:
     def wait_healthy(self, timeout_s: float = 60.0) -> None:
         up.wait_healthy(self.settings.data_dir, timeout_s=timeout_s)
 
-    def _pid_now(self, component: str) -> int | None:
+    def pid_now(self, component: str) -> int | None:
+        """The component's process, None when it has none just now."""
         told = state.read(self.settings.data_dir)
         return next((each.pid for each in told.components if each.name == component), None) if told else None
 
@@ -176,13 +177,14 @@ def docker_answers() -> bool:
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The whole system, healthy, shared by every test of the session."""
-    backends = {"native": _native, "docker": _docker, "external": _external}
+    backends = {"native": native_stack, "docker": _docker, "external": _external}
     yield from backends[chosen_backend(request.config)]()
 
 
-def _native() -> Iterator[Stack]:
+def native_stack(**given: Any) -> Iterator[Native]:
+    """A native stack of its own with these settings, healthy; it ends with the iteration."""
     directory = Path(tempfile.mkdtemp(prefix="readside-stack-"))
-    supervisor = up.start(Settings(data_dir=directory, java_class_cache=False), ports="auto", detach=False)
+    supervisor = up.start(Settings(data_dir=directory, java_class_cache=False, **given), ports="auto", detach=False)
     try:
         up.wait_healthy(directory, supervisor=supervisor)
         yield Native(settings=Settings(data_dir=directory))

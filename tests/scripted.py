@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from cdc.assembler import Partition
-from cdc.catalog import Table, topic_of, topics_of, transaction_topic
+from cdc.catalog import Table, message_topic, topic_of, topics_of, transaction_topic
 from cdc.change import PLACEHOLDER
 from cdc.reader import Record
 
@@ -62,13 +62,15 @@ class ScriptedLog:
         self.topics = topics_of(PREFIX, self.tables)
         self.partitions: dict[Partition, list[Record]] = {
             (topic, number): [] for topic in self.topics for number in range(PARTITIONS)
-        } | {(transaction_topic(PREFIX), 0): []}
+        } | {(transaction_topic(PREFIX), 0): [], (message_topic(PREFIX), 0): []}
+        self.topic_ids = {topic: f"id of {topic}" for topic, _ in self.partitions}
         self.transactions: list[Committed] = []
         self._lsn = 1000
 
     def append(self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         """A record at its partition's end."""
-        number = 0 if topic == transaction_topic(PREFIX) else sum(key or b"") % PARTITIONS
+        counted = [number for name, number in self.partitions if name == topic]
+        number = sum(key or b"") % len(counted)
         records = self.partitions[topic, number]
         records.append(Record((topic, number), len(records), key, value, headers))
 
@@ -247,11 +249,17 @@ class ScriptedReader:
     def drained(self) -> bool:
         return all(offset >= len(self._log.partitions[p]) for p, offset in self._next.items())
 
+    def begin_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        return dict.fromkeys(partitions, 0)
+
     def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         return {p: len(self._log.partitions[p]) for p in partitions}
 
     def partitions(self, topic: str) -> list[Partition]:
         return [p for p in self._log.partitions if p[0] == topic]
+
+    def topic_ids(self, topics: Iterable[str]) -> dict[str, str]:
+        return {topic: self._log.topic_ids[topic] for topic in topics}
 
     def close(self) -> None:
         return

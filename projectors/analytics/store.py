@@ -150,6 +150,9 @@ class AnalyticsStore:
             self._move(checkpoint)
         self._announce(checkpoint)
 
+    def rest(self) -> None:
+        """See Store. DuckDB's lock on the file lasts as long as the process."""
+
     def close(self) -> None:
         """See Store."""
         self._connection.close()

@@ -23,6 +23,7 @@ from cdc.shapes import Shapes
 from projectors.batch import Segment, TableChanges, net_changes
 from projectors.checkpoint import Checkpoint, lsn_text
 from projectors.read_model import Declarations
+from projectors.serving import fence
 from projectors.serving.kept import Kept
 from projectors.serving.loading import Loading
 from projectors.serving.position import read_checkpoint, take_over
@@ -95,7 +96,10 @@ class ServingStore:
                 " -c lc_monetary=C",
             )
             self._connection.prepared_max = None
+            fence.await_turn(self._connection, STORE)
             self._epoch = take_over(self._connection, STORE)
+            fence.hold(self._connection, self._epoch)
+            self._heard_at = time.monotonic()
             checkpoint = read_checkpoint(self._connection, STORE)
             with self._transaction(pipelined=False, many_rows=True):
                 self._kept.follow(self._connection, first=checkpoint.phase == "snapshot")
@@ -142,6 +146,12 @@ class ServingStore:
             self._forget(changed)
             self._remember(transactions)
             self._move(checkpoint, transactions)
+
+    def rest(self) -> None:
+        """See Store."""
+        if time.monotonic() - self._heard_at > fence.HEARD_S:
+            with self._transaction(pipelined=False):
+                pass
 
     def close(self) -> None:
         """See Store."""
@@ -247,6 +257,7 @@ class ServingStore:
                     self._execute("set local enable_mergejoin = on")
                 yield
                 self._execute("commit")
+            self._heard_at = time.monotonic()
         except BaseException:
             self._connection.close()
             raise

@@ -6,7 +6,7 @@ import pytest
 
 from cdc.assembler import Assembler
 from cdc.change import Change, End
-from cdc.errors import SourceChanged
+from cdc.errors import HistoryLost, SourceChanged
 
 ROWS, END = ("t.public.a", 0), ("t.transaction", 0)
 
@@ -129,3 +129,22 @@ def test_more_rows_than_end_counts_is_an_error_that_says_what_to_do(assembler):
     assembler.add_end(END, 0, end(7, 20, 1))
     with pytest.raises(SourceChanged, match="did not start at its slot"):
         assembler.take(1000)
+
+
+def test_a_row_that_names_a_predecessor_which_never_came_is_history_lost(assembler):
+    assembler.add(ROWS, 0, change(7, 1, lsn=10, previous_end=5))
+    assembler.add_end(END, 0, end(7, 20, 1))
+    assert xids(assembler) == [7], "the first one behind a snapshot names one that was never in Kafka"
+    assembler.add(ROWS, 1, change(9, 1, lsn=35, previous_end=30))
+    assembler.add_end(END, 1, end(9, 40, 1))
+    with pytest.raises(HistoryLost, match="follows one that ended at 0/1E, and the last one in Kafka ended at 0/14"):
+        assembler.take(1000)
+
+
+def test_a_known_transaction_with_another_end_is_another_state_of_the_source(assembler):
+    assembler.add_end(END, 0, end(7, 20, 0))
+    assert xids(assembler) == [7]
+    assembler.add_end(END, 1, end(7, 20, 0))  # sent again
+    resumed = Assembler(["public.a"], "t.transaction", assembler.state())
+    with pytest.raises(SourceChanged, match="another state of the source was restored"):
+        resumed.add_end(END, 2, end(7, 18, 0))

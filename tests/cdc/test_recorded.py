@@ -43,6 +43,7 @@ class RecordedReader(ScriptedReader):
             key, value = (None if each[part] is None else each[part].encode() for part in ("key", "value"))
             headers = [(name, told.encode()) for name, told in each["headers"]]
             partition = (each["topic"], each["partition"])
+            log.topic_ids.setdefault(each["topic"], each["topic"])
             log.partitions.setdefault(partition, []).append(Record(partition, each["offset"], key, value, headers))
         super().__init__(log, lambda unread: (unread[0], 10_000))
         self.log = log.partitions

@@ -21,7 +21,7 @@ from queries import diagnosis
 from queries.diagnosis import Seen, Sight
 from queries.health import collect
 from queries.pipeline import worst
-from queries.probes import Position, Rows, Slot, StoreView
+from queries.probes import Position, Rows, Slot, StoreView, Supervised
 from tests.queries.harness import Api, Projector
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -54,6 +54,9 @@ ALL_WELL = Sight(
     writer=Seen(),
     queries=Seen(),
 )
+
+
+REFUSING = ("projector-serving", "connector")
 
 
 def states(sight: Sight) -> dict[str, str]:
@@ -106,6 +109,23 @@ def test_each_fault_shows_where_it_is() -> None:
     assert states(replace(ALL_WELL, writer=gone)) == {"writer": "down"}
     assert states(replace(ALL_WELL, analytics=gone)) == {"projector-analytics": "down", "analytics": "down"}
     assert states(replace(ALL_WELL, slot=gone)) == {"postgres": "down", "capture": "down"}
+
+
+def test_what_refused_to_run_is_down_with_its_own_words() -> None:
+    noted = {name: Supervised(name=name, pid=os.getpid(), error=f"{name} lost history") for name in REFUSING}
+    refused = replace(ALL_WELL, supervised=noted)
+    assert states(refused) == {"projector-serving": "down", "transport": "down"}
+    assert [part.why for part in (*diagnosis.components(refused), *diagnosis.hops(refused)) if part.why] == [
+        "projector-serving lost history",
+        "connector lost history",
+    ]
+
+
+def test_only_topics_that_a_store_reads_count_as_its_lag() -> None:
+    behind = store(read=2, age_s=1.25).value
+    assert behind is not None and behind.position is not None
+    elsewhere = replace(behind, position=replace(behind.position, topics=frozenset({"shop.public.other"})))
+    assert hop(replace(ALL_WELL, serving=Seen(value=elsewhere)), "serving").lag_changes == 0
 
 
 def test_everything_that_is_not_ok_says_why() -> None:

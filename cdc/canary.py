@@ -1,0 +1,80 @@
+"""Canaries: numbered logical messages that go the whole way of the data. A number that is missing is a hole.
+
+A supervision of the connector numbers its canaries from 0 and sends one before each start of the connector, one when it
+runs, and then one now and then (docs/decisions/0012). They are transactions of their own, commit in the order of their
+numbers, and Debezium passes them on like rows; nothing is kept in the user's database.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import psycopg
+from msgspec import Struct
+
+from cdc.change import decode_message
+from cdc.errors import BEGIN_ANEW, HistoryLost, Poison
+from cdc.lsn import lsn_text
+
+PREFIX = "readside.canary"
+_LIVES_REMEMBERED = 16
+
+
+class _Canary(Struct):
+    life: str
+    number: int
+
+
+class Sender:
+    """One supervision's canaries."""
+
+    def __init__(self, source: psycopg.Connection[Any]) -> None:
+        """``source``: in autocommit mode, so that each canary is a transaction."""
+        self._source = source
+        self._life = uuid.uuid4().hex[:12]
+        self._number = 0
+
+    def send(self) -> None:
+        """Send the next one."""
+        content = msgspec.json.encode(_Canary(self._life, self._number)).decode()
+        self._source.execute(
+            "select pg_logical_emit_message(true, %(prefix)s, %(content)s)", {"prefix": PREFIX, "content": content}
+        )
+        self._number += 1
+
+
+class Watch:
+    """What a store has seen of the canaries. Its state can be kept in a checkpoint and taken up again."""
+
+    def __init__(self, state: Mapping[str, int] | None = None) -> None:
+        """``state``: what ``state()`` gave; without one, the first canary that comes is as good as any."""
+        self._highest = dict(state or {})
+
+    def see(self, value: bytes) -> None:
+        """Look at a record of the message topic, in its order. Raises HistoryLost when one before it never came, Poison."""
+        message = decode_message(value)
+        if message.prefix != PREFIX:
+            return
+        try:
+            canary = msgspec.json.decode(message.content, type=_Canary)
+        except msgspec.MsgspecError as exc:
+            raise Poison(f"not a canary of readside's: {type(exc).__name__}") from exc
+        seen = self._highest.get(canary.life)
+        expected = 0 if seen is None else seen + 1
+        if self._highest and canary.number > expected:
+            raise HistoryLost(
+                f"canary {canary.number} of {canary.life} came and canary {expected} never did: transactions before LSN "
+                f"{lsn_text(message.lsn)} did not reach Kafka, the slot was moved or made anew; {BEGIN_ANEW}"
+            )
+        # Sent again after a restart, it is lower than what was seen.
+        self._highest.pop(canary.life, None)
+        self._highest[canary.life] = canary.number if seen is None else max(seen, canary.number)
+        if len(self._highest) > _LIVES_REMEMBERED:
+            del self._highest[next(iter(self._highest))]
+
+    def state(self) -> dict[str, int]:
+        """JSON-able: the highest number seen by life."""
+        return dict(self._highest)

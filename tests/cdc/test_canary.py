@@ -1,0 +1,64 @@
+"""Canaries: what a store that watches them accepts, and what proves a hole."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cdc.canary import Watch
+from cdc.errors import HistoryLost
+
+
+def record(life: str, number: int, prefix: str = "readside.canary") -> bytes:
+    """As Debezium 3.7 writes it under cdc/connector.toml."""
+    content = json.dumps({"life": life, "number": number}).encode().hex()
+    return json.dumps(
+        {
+            "op": "m",
+            "source": {"schema": "", "table": "", "lsn": 29187376, "txId": 898, "sequence": '["29185776","29187376"]'},
+            "transaction": {"id": "898:29187376", "total_order": 1, "data_collection_order": 1},
+            "message": {"prefix": prefix, "content": content},
+        }
+    ).encode()
+
+
+def watched(*canaries: tuple[str, int], watch: Watch | None = None) -> Watch:
+    watch = watch or Watch()
+    for life, number in canaries:
+        watch.see(record(life, number))
+    return watch
+
+
+def test_a_store_that_has_seen_none_takes_whatever_comes_first():
+    assert watched(("a", 7), ("a", 8)).state() == {"a": 8}
+
+
+def test_canaries_sent_again_after_a_restart_are_in_order():
+    assert watched(("a", 7), ("a", 8), ("a", 7), ("a", 8), ("a", 9)).state() == {"a": 9}
+
+
+def test_another_supervision_begins_at_nought_and_may_overlap():
+    assert watched(("a", 7), ("b", 0), ("a", 8), ("b", 1)).state() == {"a": 8, "b": 1}
+
+
+def test_a_missing_number_is_history_lost():
+    with pytest.raises(HistoryLost, match=r"canary 9 of a came and canary 8 never did.*0/1BD5D30"):
+        watched(("a", 7), ("a", 9))
+
+
+def test_a_supervision_whose_first_canary_is_missing_is_history_lost():
+    with pytest.raises(HistoryLost, match="canary 1 of b came and canary 0 never did"):
+        watched(("a", 7), ("b", 1))
+
+
+def test_what_was_seen_is_taken_up_again():
+    watch = Watch(json.loads(json.dumps(watched(("a", 7)).state())))
+    with pytest.raises(HistoryLost):
+        watched(("a", 9), watch=watch)
+
+
+def test_other_peoples_messages_are_none():
+    watch = watched(("a", 7))
+    watch.see(record("a", 9, prefix="somebody.else"))
+    assert watch.state() == {"a": 7}

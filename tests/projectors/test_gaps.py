@@ -1,0 +1,134 @@
+"""A projector that reads on after something happened to its topics: it stops with the cause, or nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain, repeat
+
+import pytest
+
+from cdc.catalog import message_topic, transaction_topic
+from cdc.errors import HistoryLost, SourceChanged, Transient
+from tests.cdc.test_canary import record
+from tests.projectors.test_laws import assert_mirror_equals_source
+from tests.scripted import PREFIX
+
+
+def user(number: int) -> str:
+    return f"""insert into users (id, email, first_name, last_name, display_name)
+               values ({number}, '{number}@example.com', 'A', 'B', 'C')"""
+
+
+def test_a_topic_made_anew_is_noticed_though_it_is_longer_than_before(serving):
+    serving.commit(user(1))
+    serving.project().close()
+    serving.log.topic_ids[f"{PREFIX}.public.users"] = "another"
+    for number in range(2, 9):
+        serving.commit(user(number))
+    with pytest.raises(SourceChanged, match="was deleted and made anew"):
+        serving.project()
+
+
+def test_partitions_added_to_a_topic_change_nothing_but_where_keys_go(serving, store_database):
+    for number in range(1, 9):
+        serving.commit(user(number))
+    serving.project().close()
+    topic = f"{PREFIX}.public.users"
+    for number in (4, 5, 6):
+        serving.log.partitions[topic, number] = []
+    for number in range(1, 9):
+        serving.commit(f"update users set last_name = 'M' where id = {number}", user(number + 10))
+        serving.commit(f"update users set last_name = 'N' where id = {number}")
+    serving.commit("delete from users where id = 3")
+    serving.project().close()
+    assert all(serving.log.partitions[topic, number] for number in (4, 5, 6)), "keys moved to every new partition"
+    assert_mirror_equals_source(serving, store_database)
+
+
+def test_a_partition_that_is_gone_is_history_lost(serving):
+    for number in range(1, 9):
+        serving.commit(user(number))
+    serving.project().close()
+    del serving.log.partitions[f"{PREFIX}.public.users", 1]
+    with pytest.raises(HistoryLost, match=r"no partitions shop.public.users\[1\] any more"):
+        serving.project()
+
+
+def test_a_missing_canary_stops_the_store_and_its_restart(serving):
+    serving.log.append(message_topic(PREFIX), None, record("a", 0), [])
+    serving.commit(user(1))
+    serving.project().close()
+    serving.log.append(message_topic(PREFIX), None, record("a", 2), [])
+    for _ in range(2):
+        with pytest.raises(HistoryLost, match="canary 1 never did"):
+            serving.project()
+
+
+def test_a_transaction_lost_by_kafka_stops_the_store_before_it_is_wrong(serving, store_rows):
+    serving.commit(user(1))
+    with serving.source.connection.transaction():
+        serving.sql(user(2))
+    serving.source.flush()  # and it never reached Kafka
+    serving.commit("update users set last_name = 'Late'")
+    with pytest.raises(HistoryLost, match="Kafka lost what lies between"):
+        serving.project()
+    assert store_rows("select last_name from mirror.users") in ([], [("B",)])
+
+
+def test_an_end_alone_that_is_lost_is_noticed_too(serving):
+    serving.commit(user(1))
+    serving.commit(user(2))
+    lost = serving.log.partitions[transaction_topic(PREFIX), 0]
+    ends = [place for place, each in enumerate(lost) if json.loads(each.value)["status"] == "END"]
+    lost[ends[1]] = lost[ends[1]]._replace(value=None)
+    serving.commit(user(3))
+    with pytest.raises(HistoryLost, match="Kafka lost what lies between"):
+        serving.project()
+
+
+def test_a_new_snapshot_leads_out_of_lost_history(serving, store_database):
+    serving.log.append(message_topic(PREFIX), None, record("a", 0), [])
+    serving.commit(user(1))
+    serving.project().close()
+    serving.miss(user(2), "delete from users where id = 1")
+    serving.log.append(message_topic(PREFIX), None, record("a", 3), [])
+    with pytest.raises(HistoryLost):
+        serving.project()
+    serving.snapshots.take()
+    serving.log.append(message_topic(PREFIX), None, record("a", 5), [])
+    serving.commit(user(3))
+    serving.project_until_done()
+    assert_mirror_equals_source(serving, store_database)
+
+
+def test_canaries_lost_to_a_new_snapshot_are_no_hole_though_they_are_read_before_its_barrier(serving, store_database):
+    serving.log.append(message_topic(PREFIX), None, record("a", 0), [])
+    serving.commit(user(1))
+    serving.project().close()
+    serving.snapshots.begin()
+    begun = serving.snapshots.control
+    serving.snapshots.write()
+    serving.log.append(message_topic(PREFIX), None, record("a", 7), [])
+    serving.snapshots.note()
+    said = chain([begun, begun], repeat(serving.snapshots.control))
+    canaries = (message_topic(PREFIX), 0)
+    with pytest.raises(Transient, match="a newer snapshot lies in Kafka"):
+        serving.project(lambda unread: (max(unread, key=canaries.__eq__), 1), control=lambda: next(said))
+    serving.commit(user(2))
+    serving.project_until_done()
+    assert_mirror_equals_source(serving, store_database)
+
+
+def test_a_topic_made_anew_is_led_out_of_by_a_new_snapshot(serving, store_database):
+    serving.commit(user(1))
+    serving.project().close()
+    topic = f"{PREFIX}.public.users"
+    serving.log.topic_ids[topic] = "another"
+    for partition in [each for each in serving.log.partitions if each[0] == topic]:
+        serving.log.partitions[partition].clear()
+    serving.miss(user(2))
+    with pytest.raises(SourceChanged):
+        serving.project()
+    serving.snapshots.take()
+    serving.project_until_done()
+    assert_mirror_equals_source(serving, store_database)
