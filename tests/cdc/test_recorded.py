@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from cdc.catalog import read_tables
+from cdc.catalog import message_topic, read_tables
 from cdc.change import decode_change
 from cdc.control import Control, Snapshot
 from cdc.reader import Record
@@ -38,13 +38,13 @@ class RecordedReader(ScriptedReader):
 
     def __init__(self, records: list[Any], stop: threading.Event) -> None:
         log = ScriptedLog(())
-        log.partitions = {}
+        log.partitions = {(message_topic("zoo"), 0): []}
         for each in records:
             key, value = (None if each[part] is None else each[part].encode() for part in ("key", "value"))
             headers = [(name, told.encode()) for name, told in each["headers"]]
             partition = (each["topic"], each["partition"])
-            log.topic_ids.setdefault(each["topic"], each["topic"])
             log.partitions.setdefault(partition, []).append(Record(partition, each["offset"], key, value, headers))
+        log.topic_ids = {topic: topic for topic, _ in log.partitions}
         super().__init__(log, lambda unread: (unread[0], 10_000))
         self.log = log.partitions
         self._stop = stop
