@@ -38,9 +38,11 @@ _NEEDLES = (
 Op = Literal["r", "c", "u", "d", "t"]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One row change, or one TRUNCATE of one table, at one place of one source transaction."""
+class Change(Struct, frozen=True):
+    """One row change, or one TRUNCATE of one table, at one place of one source transaction.
+
+    Not a dataclass: making one of those took as long as decoding the record it comes from.
+    """
 
     table: str  #: schema.table, from the envelope's source block (a topic's name can be ambiguous)
     op: Op  #: r snapshot row, c insert, u update, d delete, t truncate

@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import replace
 
 import msgspec
+import msgspec.structs
 from msgspec import Raw
 
 from cdc.assembler import Transaction
@@ -83,7 +84,7 @@ class Images:
         absent = frozenset[str]() if change.partial else frozenset(known - renamed.keys())
         self._explain(change.table, unknown, absent)
         row = msgspec.json.encode({name: value for name, value in renamed.items() if name in known})
-        return replace(change, row=row, partial=change.partial or bool(absent))
+        return msgspec.structs.replace(change, row=row, partial=change.partial or bool(absent))
 
     def _explain(self, table: str, unknown: frozenset[str], absent: frozenset[str]) -> None:
         if not (unknown or absent) or (table, unknown, absent) in self._explained:

@@ -14,13 +14,15 @@ from cdc.assembler import Assembler, Partition, Transaction, unpacked
 from cdc.catalog import Table, message_topic, topics_of, transaction_topic
 from cdc.change import Change, decode_change, decode_end
 from cdc.control import Control, Snapshot, barrier_generation, read_control, request_snapshot
-from cdc.errors import BEGIN_ANEW, Fatal, HistoryLost, Poison, SourceChanged, Transient
+from cdc.errors import Fatal, HistoryLost, Poison, SourceChanged, Transient
 from cdc.reader import LogReader, Record, require_same_topic
 from config.settings import Settings
+from projectors.applying import Applying
 from projectors.checkpoint import Checkpoint, Store
 from projectors.images import Images
 from projectors.rate import Rate
 from projectors.snapshots import Snapshots
+from projectors.starts import starts
 from projectors.watch import Watch
 
 logger = logging.getLogger(__name__)
@@ -90,17 +92,18 @@ class Projector:
         """Apply what is whole of the stream up to ``ends``, where a newer snapshot follows: histories want to know it."""
         try:
             self._take_up(checkpoint.state)
-            known = self._starts(checkpoint.state)
-            starts = {p: offset for p, offset in known.items() if p in ends and offset < ends[p]}
-            unread = {partition: ends[partition] for partition in starts}
+            known = starts(self._reader, self._topics_read, checkpoint.state)
+            begins = {p: offset for p, offset in known.items() if p in ends and offset < ends[p]}
+            unread = {partition: ends[partition] for partition in begins}
             if unread:
-                self._reader.assign(starts)
+                self._reader.assign(begins)
             while unread:
                 self._hold_back(unread)
                 for record in self._read_up_to(unread):
                     self._feed(record)
                 while transactions := self._assembler.take(self._settings.batch_changes):
-                    checkpoint = self._apply(transactions, checkpoint)
+                    checkpoint = self._after(transactions, checkpoint)
+                    self._store_batch(transactions, checkpoint)
         except (HistoryLost, SourceChanged) as exc:
             # The newer snapshot is the way out of just that.
             logger.warning(str(exc), extra={"action": "stream_left_unfinished"})
@@ -156,10 +159,14 @@ class Projector:
                 unread.pop(record.partition, None)
 
     def _stream(self, checkpoint: Checkpoint, stop: threading.Event) -> None:
+        with Applying(self._store_batch) as applying:
+            self._follow(checkpoint, applying, stop)
+
+    def _follow(self, checkpoint: Checkpoint, applying: Applying, stop: threading.Event) -> None:
         self._take_up(checkpoint.state)
-        starts = self._starts(checkpoint.state)
-        self._reader.assign(starts)
-        self._partitions = frozenset(starts)
+        begins = starts(self._reader, self._topics_read, checkpoint.state)
+        self._reader.assign(begins)
+        self._partitions = frozenset(begins)
         committed_at = 0.0
         while not stop.is_set():
             wait_s = max(0.0, committed_at + self._interval_s - time.monotonic())
@@ -170,11 +177,14 @@ class Projector:
                     return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
             if self._watch is not None and self._watch.changed is not None:
                 raise Transient(f"{self._watch.changed} changed at the source; beginning anew with its catalogue")
-            self._store.rest()
+            if applying.idle:
+                applying.finish()
+                self._store.rest()
             if wait_s > 0:
                 stop.wait(wait_s)
             while transactions := self._assembler.take(self._settings.batch_changes):
-                checkpoint = self._apply(transactions, checkpoint)
+                checkpoint = self._after(transactions, checkpoint)
+                applying.apply(transactions, checkpoint)
                 committed_at = time.monotonic()
 
     def _hold_back(self, unread: Collection[Partition] | None = None) -> None:
@@ -190,10 +200,10 @@ class Projector:
                 wanted = unread  # the next transaction was torn off and never gets whole
         self._reader.only(wanted)
 
-    def _apply(self, transactions: Sequence[Transaction], before: Checkpoint) -> Checkpoint:
+    def _after(self, transactions: Sequence[Transaction], before: Checkpoint) -> Checkpoint:
         count = sum(len(transaction.changes) for transaction in transactions)
         self._rate.add(count)
-        checkpoint = Checkpoint(
+        return Checkpoint(
             phase="streaming",
             end_lsn=transactions[-1].end_lsn,
             committed_us=transactions[-1].committed_us,
@@ -201,6 +211,8 @@ class Projector:
             rate=self._rate.per_second(),
             state=self._state(),
         )
+
+    def _store_batch(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
         try:
             self._store.apply(self._images.conformed(transactions), checkpoint)
         except Fatal as exc:
@@ -208,7 +220,6 @@ class Projector:
                 raise
             # A value of a type that the mirror does not have yet.
             raise Transient(f"{self._watch.changed} changed at the source; beginning anew with its catalogue") from exc
-        return checkpoint
 
     def _feed(self, record: Record, *, in_snapshot: bool = False) -> Change | None:
         """Hand a record to the assembler; a snapshot's row is returned instead."""
@@ -276,21 +287,6 @@ class Projector:
         self._topic_ids = self._reader.topic_ids(sorted(self._topics_read))
         for topic, known in state.get("topics", {}).items():
             require_same_topic(topic, known, self._topic_ids.get(topic, ""))
-
-    def _starts(self, state: Mapping[str, Any]) -> dict[Partition, int]:
-        """Where to read each partition from. One that was added since is read from its start: a transaction is put
-        together from whatever partitions its rows lie in, so that keys moved to other ones change nothing."""
-        partitions: list[Partition] = []
-        for topic in sorted(self._topics_read):
-            found = self._reader.partitions(topic)
-            if not found:
-                raise Transient(f"topic {topic} does not exist yet; the connector's supervision makes it")
-            partitions += found
-        known = unpacked(state.get("restart", {}))
-        if gone := {partition for partition in known if self._reads(partition)} - set(partitions):
-            names = ", ".join(f"{topic}[{number}]" for topic, number in sorted(gone))
-            raise HistoryLost(f"Kafka has no partitions {names} any more; {BEGIN_ANEW}")
-        return {partition: known.get(partition, 0) for partition in partitions}
 
     def _reads(self, partition: Partition) -> bool:
         return partition[0] in self._topics_read
