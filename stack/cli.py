@@ -180,3 +180,16 @@ def bench(
     from stack.benchmark import run as bench
 
     return bench(settings_of(data_dir), name, output=output)
+
+
+@app.command()
+def chaos(
+    data_dir: DataDir = None,
+    cycles: Annotated[int, typer.Option(help="How many faults.", min=1)] = 40,
+    seed: Annotated[int | None, typer.Option(help="Chooses the faults and the load.", show_default="random")] = None,
+    output: OutputOption = None,
+) -> int:
+    """Load, random faults on every process, then the oracle. Without --data-dir on a stack of its own."""
+    from stack.chaos import run as chaos
+
+    return chaos(settings_of(data_dir), cycles=cycles, seed=seed, own=data_dir is None, output=output)

@@ -1,3 +1,11 @@
 """The fixtures every test may ask for; each set of them lives in its own module."""
 
+import pytest
+
 pytest_plugins = ["tests.databases", "tests.backends"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--histories", type=int, default=500, help="how many random histories the laws are tried on (tests/projectors)"
+    )

@@ -83,16 +83,17 @@ def _templates(postgres: Postgres) -> None:
 @pytest.fixture
 def shop_database(postgres: Postgres) -> Iterator[str]:
     """A libpq URL (superuser) of a fresh write database: the newest schema, the publication, no rows."""
-    yield from _clone(postgres, SHOP, owner="shop_owner")
+    yield from clone(postgres, SHOP, owner="shop_owner")
 
 
 @pytest.fixture
 def store_database(postgres: Postgres) -> Iterator[str]:
     """A libpq URL (superuser) of a fresh, empty database for a serving store."""
-    yield from _clone(postgres, STORE, owner="readside_projector")
+    yield from clone(postgres, STORE, owner="readside_projector")
 
 
-def _clone(postgres: Postgres, template: str, *, owner: str) -> Iterator[str]:
+def clone(postgres: Postgres, template: str, *, owner: str) -> Iterator[str]:
+    """A fresh database for a fixture of any scope, dropped when the fixture ends."""
     name = f"{template.removesuffix('_template')}_{secrets.token_hex(4)}"
     with psycopg.connect(postgres.admin_dsn, autocommit=True) as admin:
         admin.execute(

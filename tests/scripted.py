@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -19,6 +18,7 @@ from cdc.assembler import Partition
 from cdc.catalog import Table, topic_of, topics_of, transaction_topic
 from cdc.change import PLACEHOLDER
 from cdc.reader import Record
+from tests.envelopes import boundary, encoded
 
 PREFIX = "shop"
 PARTITIONS = 4
@@ -29,7 +29,8 @@ _CAPTURE = """
     create schema if not exists scripted;
     create table scripted.change (
         place bigint generated always as identity, xid xid8 not null default pg_current_xact_id(),
-        "table" text not null, op text not null, before jsonb, after jsonb);
+        "table" text not null, op text not null, before jsonb, after jsonb,
+        copied boolean not null default current_query() ~* '^\\s*copy ');
     create function scripted.capture() returns trigger language plpgsql security definer as $$
     begin
         insert into scripted.change ("table", op, before, after)
@@ -46,7 +47,6 @@ class Committed:
     """One source transaction as records: (partition key, topic, key, value, headers), BEGIN and END aside."""
 
     xid: int
-    begin_lsn: int
     end_lsn: int
     previous_end: int | None
     rows: list[tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]] = field(default_factory=list)
@@ -64,7 +64,6 @@ class ScriptedLog:
             (topic, number): [] for topic in self.topics for number in range(PARTITIONS)
         } | {(transaction_topic(PREFIX), 0): []}
         self.transactions: list[Committed] = []
-        self._lsn = 1000
 
     def append(self, topic: str, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> None:
         """A record at its partition's end."""
@@ -75,7 +74,7 @@ class ScriptedLog:
     def send(self, transaction: Committed, *, rows: int | None = None, fresh_start: bool = False) -> None:
         """Write a transaction's records; only the first ``rows`` and no END for a connector that died there."""
         topic = transaction_topic(PREFIX)
-        self.append(topic, None, _boundary("BEGIN", transaction.xid, transaction.begin_lsn, None), [])
+        self.append(topic, None, boundary("BEGIN", transaction.xid, transaction.end_lsn - 1, None), [])
         for row_topic, key, value, headers in transaction.rows[:rows]:
             if fresh_start and value is not None:
                 envelope = json.loads(value)
@@ -83,12 +82,7 @@ class ScriptedLog:
                 value = json.dumps(envelope).encode()
             self.append(row_topic, key, value, headers)
         if rows is None:
-            self.append(topic, None, _boundary("END", transaction.xid, transaction.end_lsn, transaction.counts), [])
-
-    def next_lsn(self) -> int:
-        """Positions of the imaginary WAL."""
-        self._lsn += 100
-        return self._lsn
+            self.append(topic, None, boundary("END", transaction.xid, transaction.end_lsn, transaction.counts), [])
 
 
 class ScriptedSource:
@@ -112,20 +106,18 @@ class ScriptedSource:
         self.connection.close()
 
     def flush(self) -> list[Committed]:
-        """The transactions since the last flush, in commit order (this source has one session), not sent yet."""
+        """The transactions since the last flush, not sent yet: in commit order if at most one of them overlaps others."""
         with self.connection.cursor(row_factory=dict_row) as cursor:
             rows = cursor.execute(
-                """delete from scripted.change returning place, xid::text::bigint as xid, "table", op, before, after"""
+                """delete from scripted.change
+                   returning place, xid::text::bigint & x'ffffffff'::bigint as xid, "table", op, before, after, copied"""
             ).fetchall()
-        rows.sort(key=lambda row: row["place"])
-        committed: list[Committed] = []
-        for row in rows:
-            if not committed or committed[-1].xid != row["xid"] & 0xFFFFFFFF:
-                previous = self.log.transactions[-1].end_lsn if self.log.transactions else None
-                committed.append(Committed(row["xid"] & 0xFFFFFFFF, self.log.next_lsn(), 0, previous))
-                self.log.transactions.append(committed[-1])
-            self._add(committed[-1], row)
-            committed[-1].end_lsn = self.log.next_lsn()
+        by_xid: dict[int, list[dict[str, Any]]] = {}
+        for row in sorted(rows, key=lambda row: row["place"]):
+            by_xid.setdefault(row["xid"], []).append(row)
+        committed = [self._committed(xid, changes) for xid, changes in by_xid.items()]
+        for transaction in committed[-1:]:
+            transaction.end_lsn = self.wal_position()
         return committed
 
     def learn(self, tables: Iterable[Table]) -> None:
@@ -137,29 +129,62 @@ class ScriptedSource:
         """A whole row as Debezium writes it, from what to_jsonb() says."""
         return self._image(table, row, None)
 
-    def _add(self, transaction: Committed, row: Mapping[str, Any]) -> None:
+    def pulse(self) -> Committed:
+        """A transaction that changes nothing, committed now."""
+        pulse = self._committed(self._value("select pg_current_xact_id()::text::bigint & x'ffffffff'::bigint"), [])
+        pulse.end_lsn = self.wal_position()
+        return pulse
+
+    def _committed(self, xid: int, changes: list[dict[str, Any]]) -> Committed:
+        previous = self.log.transactions[-1].end_lsn if self.log.transactions else None
+        transaction = Committed(xid, 0, previous)
+        self.log.transactions.append(transaction)
+        begun: dict[str, Any] | None = None  # the COPY that the row before belongs to: its page's rows share one LSN
+        for row in changes:
+            begun = (begun if begun and begun["table"] == row["table"] else row) if row["copied"] else None
+            self._add(transaction, row, lsn_of((begun or row)["place"]))
+            transaction.end_lsn = lsn_of(row["place"]) + 50
+        return transaction
+
+    def wal_position(self) -> int:
+        """A position behind everything that was written."""
+        return lsn_of(self._value("select nextval(pg_get_serial_sequence('scripted.change', 'place'))"))
+
+    def _value(self, query: str) -> int:
+        row = self.connection.execute(query).fetchone()  # pyright: ignore[reportArgumentType]
+        assert row is not None
+        return row[0]
+
+    def _add(self, transaction: Committed, row: Mapping[str, Any], lsn: int) -> None:
         table = self._by_name[row["table"]]
         if row["op"] == "t":
-            self._event(transaction, table, "t", None, None)
+            self._event(transaction, lsn, table, "t", None, None)
             return
         before, after = row["before"], row["after"]
         old_key = None if before is None else self._key(table, before)
         new_key = None if after is None else self._key(table, after)
         if row["op"] == "u" and old_key != new_key:
             assert old_key is not None and new_key is not None
-            self._event(transaction, table, "d", old_key, None, [("__debezium.newkey", new_key)])
+            self._event(transaction, lsn, table, "d", old_key, None, [("__debezium.newkey", new_key)])
             self._event(
-                transaction, table, "c", new_key, self._image(table, after, before), [("__debezium.oldkey", old_key)]
+                transaction,
+                lsn,
+                table,
+                "c",
+                new_key,
+                self._image(table, after, before),
+                [("__debezium.oldkey", old_key)],
             )
         elif row["op"] == "d":
-            self._event(transaction, table, "d", old_key, None)
+            self._event(transaction, lsn, table, "d", old_key, None)
         else:
             op = "c" if row["op"] == "i" else "u"
-            self._event(transaction, table, op, new_key, self._image(table, after, before if op == "u" else None))
+            self._event(transaction, lsn, table, op, new_key, self._image(table, after, before if op == "u" else None))
 
     def _event(
         self,
         transaction: Committed,
+        lsn: int,
         table: Table,
         op: str,
         key: bytes | None,
@@ -168,7 +193,6 @@ class ScriptedSource:
     ) -> None:
         transaction.order += 1
         transaction.counts[table.qualified] = transaction.counts.get(table.qualified, 0) + 1
-        lsn = self.log.next_lsn()
         previous = transaction.previous_end
         envelope = {
             "before": None,
@@ -211,7 +235,7 @@ class ScriptedSource:
             elif value is None:
                 image[column.name] = None
             else:
-                image[column.name] = _encoded(column.base_type, column.type, value)
+                image[column.name] = encoded(column.base_type, column.type, value)
         return image
 
 
@@ -228,18 +252,18 @@ class ScriptedReader:
         self._next = dict(offsets)
 
     def poll(self, timeout_s: float, most_records: int) -> list[Record]:
-        unread = [
-            p
-            for p, offset in self._next.items()
-            if offset < len(self._log.partitions[p]) and (self._only is None or p in self._only)
-        ]
-        if not unread:
+        if not (unread := self.unread()):
             return []
         partition, count = self._choose(unread)
         offset = self._next[partition]
         records = self._log.partitions[partition][offset : offset + count]
         self._next[partition] = offset + len(records)
         return records
+
+    def unread(self) -> list[Partition]:
+        """Those that may be read and have something to read."""
+        allowed = ((p, offset) for p, offset in self._next.items() if self._only is None or p in self._only)
+        return [p for p, offset in allowed if offset < len(self._log.partitions[p])]
 
     def only(self, partitions: Collection[Partition] | None) -> None:
         self._only = partitions
@@ -257,31 +281,6 @@ class ScriptedReader:
         return
 
 
-def _boundary(status: str, xid: int, lsn: int, counts: Mapping[str, int] | None) -> bytes:
-    collections = None if counts is None else [{"data_collection": t, "event_count": n} for t, n in counts.items()]
-    return json.dumps({"status": status, "id": f"{xid}:{lsn}", "ts_ms": lsn, "data_collections": collections}).encode()
-
-
-def _encoded(base_type: str, full_type: str, value: Any) -> Any:
-    match base_type:
-        case "numeric":
-            scale = int(full_type.rpartition(",")[2].rstrip(")")) if "," in full_type else None
-            return str(value) if scale is None else f"{value:.{scale}f}"
-        case "json" | "jsonb":
-            return json.dumps(value)
-        case "bytea":
-            return value.removeprefix("\\x")
-        case "timestamptz":
-            return _utc(value)
-        case "date":
-            return (date.fromisoformat(value) - date(1970, 1, 1)).days
-        case "timestamp":
-            return (datetime.fromisoformat(value) - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001
-        case "time":
-            return (datetime.fromisoformat(f"1970-01-01T{value}") - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001
-        case _:
-            return value
-
-
-def _utc(text: str) -> str:
-    return datetime.fromisoformat(text).astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def lsn_of(place: int) -> int:
+    """The imaginary WAL's position of a captured change."""
+    return 1000 + 100 * place

@@ -23,11 +23,12 @@ class ScriptedSnapshots:
         }
         self.control = Control((_snapshot(1, {}, nothing, nothing),))
 
-    def take(self) -> None:
-        """A whole snapshot of what the source holds now."""
+    def take(self) -> int:
+        """A whole snapshot of what the source holds now; the position its rows carry."""
         self.begin()
-        self.write()
+        lsn = self.write()
         self.note()
+        return lsn
 
     def begin(self) -> None:
         """End the stream here; again, when the attempt before has failed."""
@@ -38,10 +39,12 @@ class ScriptedSnapshots:
         barrier = [("readside.snapshot", str(generation).encode())]
         self._source.log.append(transaction_topic(PREFIX), None, None, barrier)
 
-    def write(self) -> None:
-        """Debezium's rows of everything there is."""
-        self._write("true", self._source.log.next_lsn())
+    def write(self) -> int:
+        """Debezium's rows of everything there is; the position they carry."""
+        lsn = self._source.wal_position()
+        self._write("true", lsn)
         self._source.log.transactions.clear()  # a new slot knows none of them
+        return lsn
 
     def write_incremental(self) -> None:
         """The rows of an incremental snapshot that somebody asked Debezium for: no position, and the stream goes on."""

@@ -38,7 +38,10 @@ TRANSACTION_OWNERS = {
     "queries/probes.py": "each look is one statement",
     "queries/store.py": "each read is one statement",
     "queries/watch.py": "listens, which a transaction would hold back",
+    "stack/churn.py": "the load's own transactions, and what became of each",
+    "stack/faults.py": "ends a session, one statement",
     "stack/provision.py": "creates databases, which cannot be done inside a transaction",
+    "stack/witness.py": "each look is one statement",
     "writer/migrations.py": "a migration and its record are one transaction",
     "writer/transaction.py": "a command is one transaction",
 }

@@ -152,7 +152,8 @@ class AnalyticsStore:
 
     def close(self) -> None:
         """See Store."""
-        self._connection.close()
+        if hasattr(self, "_connection"):  # a store that could not be opened is closed all the same
+            self._connection.close()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of its own for a reading thread."""

@@ -145,7 +145,8 @@ class ServingStore:
 
     def close(self) -> None:
         """See Store."""
-        self._connection.close()
+        if hasattr(self, "_connection"):  # a store that could not be opened is closed all the same
+            self._connection.close()
 
     def _apply_segment(self, segment: Segment) -> None:
         for name, changes in segment.items():
