@@ -133,7 +133,7 @@ def _compared(source: psycopg.Connection[Any], serving: psycopg.Connection[Any],
     expected = Counter[str](
         dict(source.execute(query.format(columns, Identifier(table.schema, table.name))).fetchall())
     )
-    stored = Counter[str](dict(serving.execute(query.format(columns, Identifier("mirror", table.name))).fetchall()))
+    stored = Counter[str](dict(serving.execute(query.format(columns, Identifier("mirror", table.mirror))).fetchall()))
     return Comparison(table.qualified, expected.total(), (expected - stored).total(), (stored - expected).total())
 
 

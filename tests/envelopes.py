@@ -29,15 +29,11 @@ def encoded(base_type: str, full_type: str, value: Any) -> Any:
         case "date":
             return (date.fromisoformat(value) - date(1970, 1, 1)).days
         case "timestamp":
-            return _microseconds(value)
+            return (datetime.fromisoformat(value) - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001
         case "time":
-            return _microseconds(f"1970-01-01T{value}")
+            return (datetime.fromisoformat(f"1970-01-01T{value}") - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001
         case _:
             return value
-
-
-def _microseconds(text: str) -> int:
-    return (datetime.fromisoformat(text) - datetime(1970, 1, 1)) // timedelta(microseconds=1)  # noqa: DTZ001
 
 
 def _utc(text: str) -> str:

@@ -15,9 +15,9 @@ from projectors import registry
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import Store, lsn_value
 from projectors.read_model import Declarations
-from projectors.serving.statements import Statements
 from projectors.serving.store import ServingStore
 from projectors.verify import oracle_of
+from tests.laws import assert_built
 
 PACKAGE = "projectors.read_models"
 Rows = list[tuple[str, str]]  # (of what, the row as text), sorted
@@ -89,30 +89,12 @@ class ServingSubject:
         ).fetchone()
         if row is None:
             return 0, []  # and what a load under way has locked is not waited for
-        query = _everything([(t.name, Identifier("mirror", t.name)) for t in self._tables])
+        query = _everything([(t.name, Identifier("mirror", t.mirror)) for t in self._tables])
         return lsn_value(row[0]), sorted(self._connection.execute(query).fetchall())
 
     def check_models(self, source: psycopg.Connection[Any], store: Store) -> None:
         _check_oracles(source, self._declarations, lambda query: self._connection.execute(query).fetchall())
-        self._check_builds()
-
-    def _check_builds(self) -> None:
-        """Law 1: what was kept up change by change is what the whole mirror gives."""
-        with self._connection.transaction(force_rollback=True):
-            statements = Statements(self._connection, self._tables, self._declarations)
-            rows = {
-                declared.name: SQL("select t::text from {} t order by 1").format(
-                    statements.relations[declared.reference].stored
-                )
-                for declared in self._declarations.maintained
-            }
-            kept = {name: self._connection.execute(query).fetchall() for name, query in rows.items()}
-            for declared in self._declarations.maintained:
-                stored = statements.relations[declared.reference].stored
-                self._connection.execute(SQL("delete from {}").format(stored))
-                self._connection.execute(statements.build(declared))
-            for name, query in rows.items():
-                assert kept[name] == self._connection.execute(query).fetchall(), f"{name} is not what its mirror gives"
+        assert_built(self._connection, self._tables, self._declarations)
 
     def crash_after(self, store: Store, statements: int) -> Callable[[], None]:
         connection: Any = store._connection  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]

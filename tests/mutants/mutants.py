@@ -9,14 +9,13 @@ from typing import Any
 from unittest.mock import patch
 
 import msgspec
-from psycopg.sql import SQL
 
 from cdc import assembler, change
 from cdc.assembler import Assembler, Transaction
 from cdc.change import Change
 from projectors import batch
-from projectors.serving import store
-from projectors.serving.mirror import changed_name, mirror_name
+from projectors.serving import rollup, store
+from projectors.serving.relation import Relation
 from projectors.serving.store import ServingStore
 
 Mutant = contextlib.AbstractContextManager[object]
@@ -176,24 +175,28 @@ def truncate_last() -> Mutant:
 
 def old_version_forgotten() -> Mutant:
     """Derives affected keys from rows as they are, not as they were."""
-    apply_segment = ServingStore._apply_segment
+    versions = Relation.versions
+    return patch.object(Relation, "versions", lambda self, sign=None: versions(self, sign or 1))
 
-    def mutated(self: Any, segment: batch.Segment) -> None:
-        apply_segment(self, segment)
-        for name in segment:
-            table = self._kept.tables[name]
-            forget = SQL("delete from {} c where not exists (select from {} m where m is not distinct from c)")
-            self._execute(forget.format(changed_name(table), mirror_name(table)).as_bytes(self._connection))
 
-    return patch.object(ServingStore, "_apply_segment", mutated)
+def added_for_taken_away() -> Mutant:
+    """Adds what a row no longer counts for, instead of taking it away."""
+    counted = rollup._counted
+
+    def mutated(*arguments: Any, **options: Any) -> Any:
+        return counted(*arguments, **options | {"less": False})
+
+    return patch.object(rollup, "_counted", mutated)
 
 
 def one_table_affects() -> Mutant:
     """Recomputes only what the first of the changed tables touches."""
     refresh = store.Statements.refresh
-    return patch.object(
-        store.Statements, "refresh", lambda self, model, changed: refresh(self, model, _first(model, changed))
-    )
+
+    def mutated(self: Any, declared: Any, changed: Iterable[str]) -> bytes:
+        return refresh(self, declared, sorted(declared.sources.intersection(changed))[:1])
+
+    return patch.object(store.Statements, "refresh", mutated)
 
 
 def fence_ignored() -> Mutant:
@@ -209,10 +212,6 @@ def snapshot_repeated() -> Mutant:
 def _handing_out(order: Callable[[list[Transaction]], list[Transaction]]) -> Mutant:
     take = Assembler.take
     return patch.object(Assembler, "take", lambda self, most: order(take(self, most)))
-
-
-def _first(model: Any, changed: Iterable[Any]) -> list[Any]:
-    return sorted((t for t in changed if t.name in model.affected_by), key=lambda t: t.name)[:1]
 
 
 @contextlib.contextmanager
@@ -241,6 +240,7 @@ MUTANTS: tuple[Make, ...] = (
     last_record_wins,
     truncate_last,
     old_version_forgotten,
+    added_for_taken_away,
     one_table_affects,
     fence_ignored,
     snapshot_repeated,

@@ -10,7 +10,7 @@ import pytest
 from cdc.catalog import message_topic, transaction_topic
 from cdc.errors import HistoryLost, SourceChanged, Transient
 from tests.cdc.test_canary import record
-from tests.projectors.laws import assert_mirror_equals_source
+from tests.laws import assert_mirror_equals_source
 from tests.scripted import PREFIX
 
 

@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from projectors.serving.store import ServingStore
-from tests.projectors import ratings
-from tests.projectors.laws import (
+from tests.laws import (
     assert_mirror_equals_source,
     assert_models_equal_a_build,
     deliver,
     random_choice,
 )
+from tests.projectors import ratings
 from tests.projectors.ratings import assert_as_expected, rated
 
 #: Statements by kind; a, b and c are small numbers.
