@@ -78,6 +78,7 @@ class KafkaPythonReader:
         """``bootstrap``: comma separated host:port. Raises Transient when no broker answers."""
         self._read: dict[str, tuple[str, int]] = {}  # id and number of partitions of the topics that are read
         self._looked_at = 0.0
+        self._some_wait = False
         try:
             self._consumer = KafkaConsumer(
                 bootstrap_servers=bootstrap.split(","),
@@ -130,6 +131,9 @@ class KafkaPythonReader:
 
     def only(self, partitions: Collection[Partition] | None) -> None:
         """See LogReader."""
+        if partitions is None and not self._some_wait:
+            return  # asked before every poll
+        self._some_wait = partitions is not None
         assigned: set[TopicPartition] = self._consumer.assignment()
         waiting = set[TopicPartition]() if partitions is None else {tp for tp in assigned if tp not in partitions}
         if waiting != self._consumer.paused():
