@@ -235,6 +235,7 @@ def connector_config(settings: Settings, tables: Sequence[Table], snapshot_mode:
         "tables": ",".join(pattern(table) for table in tables),
         "keys": ";".join(f"{pattern(t)}:{','.join(t.key)}" for t in tables if t.identity == "i"),
         "snapshot_mode": snapshot_mode,
+        "batch": str(settings.connector_batch),
         "placeholder": PLACEHOLDER.encode().hex(),
     }
     template = tomllib.loads((importlib.resources.files("cdc") / "connector.toml").read_text())

@@ -38,12 +38,17 @@ class Ledger:
 class Churn:
     """Several workers at it; ``start``, then ``stop``."""
 
-    def __init__(self, settings: Settings, *, seed: int, workers: int = 2) -> None:
+    def __init__(
+        self, settings: Settings, *, seed: int, workers: int = 2, pause_s: tuple[float, float] = (0.01, 0.06)
+    ) -> None:
+        """``pause_s``: least and most between two transactions of a worker."""
         assert settings.admin_dsn is not None
         database = conninfo_to_dict(source_dsn(settings))["dbname"]
         self._dsn = make_conninfo(settings.admin_dsn.get_secret_value(), dbname=str(database))
         self._stop = threading.Event()
-        self._workers = [_Worker(self._dsn, n, Random(f"{seed}/churn {n}"), self._stop) for n in range(workers)]
+        self._workers = [
+            _Worker(self._dsn, n, Random(f"{seed}/churn {n}"), self._stop, pause_s) for n in range(workers)
+        ]
         self._threads = [threading.Thread(target=worker.run, daemon=True) for worker in self._workers]
 
     def start(self) -> None:
@@ -76,7 +81,10 @@ class Churn:
 
 
 class _Worker:
-    def __init__(self, dsn: str, number: int, random: Random, stop: threading.Event) -> None:
+    def __init__(
+        self, dsn: str, number: int, random: Random, stop: threading.Event, pause_s: tuple[float, float]
+    ) -> None:
+        self._pause_s = pause_s
         self.ledger = Ledger()
         self.failure: BaseException | None = None
         self._dsn = dsn
@@ -101,7 +109,7 @@ class _Worker:
     def _work(self) -> None:
         with psycopg.connect(self._dsn, connect_timeout=5) as connection:
             self._know(connection)
-            while not self._stop.wait(self._random.uniform(0.01, 0.06)):
+            while not self._stop.wait(self._random.uniform(*self._pause_s)):
                 self._transact(connection)
 
     def _know(self, connection: Connection) -> None:
