@@ -28,6 +28,7 @@ from benchmarks import truth
 from benchmarks.captors import Captor, Worker
 from cdc.catalog import Table, read_tables
 from cdc.connector import source_dsn
+from cdc.control import read_control
 from config.settings import Settings
 from projectors.checkpoint import lsn_value
 from stack import jars, up
@@ -56,6 +57,7 @@ class Finding:
     unknown: int  #: in Kafka, and never committed
     doubled: int | None  #: handed out more than once by readside's assembler; None where rows were lost before it
     missed: int | None  #: not handed out by it
+    snapshots: int | None  #: taken by readside's supervision: what another one brings again is in no stream
     differences: int  #: rows in which a table made of the topics differs from the source: what comparing finds
 
 
@@ -68,6 +70,7 @@ def run(settings: Settings, *, kills: int, cuts: int, seed: int, stored: bool = 
             for worker in workers:
                 worker.start(tables)
             captors = [captor for worker in workers for captor in worker.captors]
+            _await_snapshots(captors)
             _await_drained(admin, captors)
             truth.watch(admin, tables)
             churn = Churn(running, seed=seed, workers=3, pause_s=_PAUSE_S)
@@ -163,6 +166,7 @@ def _finding(captor: Captor, tables: Sequence[Table], admin: Admin) -> Finding:
         unknown=unknown,
         doubled=None if assembled is None else (assembled - committed).total(),
         missed=None if assembled is None else (committed - assembled).total(),
+        snapshots=None if captor.stored else len(read_control(captor.settings.kafka, captor.name).snapshots),
         differences=truth.state_differences(captor.settings, tables, admin),
     )
 
@@ -185,6 +189,16 @@ def _await_senders(admin: Admin, captors: Sequence[Captor], before: dict[str, in
         if time.monotonic() > deadline:
             raise StackError(f"{', '.join(missing)} did not come back within {_RECOVERY_S:.0f} s")
         time.sleep(_LOOK_S)
+
+
+def _await_snapshots(captors: Sequence[Captor]) -> None:
+    """Until one is noted as whole, a kill begins it anew."""
+    deadline = time.monotonic() + _DRAIN_S
+    for captor in captors:
+        while not captor.stored and read_control(captor.settings.kafka, captor.name).latest is None:
+            if time.monotonic() > deadline:
+                raise StackError(f"{captor.name} has no whole snapshot after {_DRAIN_S:.0f} s")
+            time.sleep(_LOOK_S)
 
 
 def _await_drained(admin: Admin, captors: Sequence[Captor]) -> None:

@@ -31,6 +31,7 @@ TRANSACTION_OWNERS = {
     "benchmarks/backlog.py": "makes source transactions by the thousand, inside the database",
     "benchmarks/hot_keys.py": "creates a database of its own, and vacuums it",
     "cdc/continuity.py": "one command of the replication protocol, which knows no transaction",
+    "benchmarks/upstream.py": "one statement at a time: triggers, cuts and looks at slots",
     "cdc/connector.py": "one statement at a time on the source: the slot's state and the pulse",
     "projectors/analytics/sql.py": "an ad hoc statement is one read-only transaction",
     "projectors/analytics/store.py": "a batch and its checkpoint are one transaction",
