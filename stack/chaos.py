@@ -23,7 +23,7 @@ from stack.demo import running
 from stack.errors import StackError
 from stack.faults import Fault
 from stack.freshness import percentile
-from stack.judge import Judgement, await_stores, judge
+from stack.judge import Judgement, await_stores, judge, orders_of
 from stack.load import Load, Report, Write
 from stack.plan import NAMES
 from stack.terminal import Output, data, talk
@@ -89,6 +89,7 @@ def disturb(settings: Settings, *, cycles: int, seed: int) -> Outcome:
     random = Random(f"{seed}/faults")
     outcome = Outcome(seed)
     acknowledged: dict[str, set[str]] = defaultdict(set)
+    earlier = orders_of(settings)  # a stack that somebody used before
 
     def on_write(write: Write) -> None:
         if write.kind in _MADE:
@@ -109,7 +110,7 @@ def disturb(settings: Settings, *, cycles: int, seed: int) -> Outcome:
             outcome.ledger, outcome.sight = churn.stop(), witness.stop()
     outcome.report = load.report
     await_stores(settings, _RECOVERY_S)
-    outcome.judgement = judge(settings, outcome.ledger, acknowledged, outcome.report.unanswered)
+    outcome.judgement = judge(settings, outcome.ledger, acknowledged, outcome.report.unanswered, earlier)
     return outcome
 
 

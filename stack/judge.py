@@ -87,11 +87,21 @@ def await_stores(settings: Settings, timeout_s: float) -> None:
     )
 
 
+def orders_of(settings: Settings) -> frozenset[str]:
+    """The ids of the orders that the source holds."""
+    with psycopg.connect(source_dsn(settings)) as source:
+        return frozenset(str(id) for (id,) in source.execute("select id from orders"))
+
+
 def judge(
-    settings: Settings, ledger: Ledger, acknowledged: Mapping[str, Collection[str]], unanswered: int
+    settings: Settings,
+    ledger: Ledger,
+    acknowledged: Mapping[str, Collection[str]],
+    unanswered: int,
+    earlier: frozenset[str],
 ) -> Judgement:
     """Judge a stack at rest. ``acknowledged``: ids by table that the writer's answers named; ``unanswered``: requests
-    of which nobody knows whether they were carried out."""
+    of which nobody knows whether they were carried out; ``earlier``: orders that were there before."""
     with psycopg.connect(source_dsn(settings)) as source:
         titles = Counter[str](
             dict(
@@ -105,8 +115,8 @@ def judge(
         for table, ids in acknowledged.items():
             there = {str(row[0]) for row in source.execute(SQL("select id from {}").format(Identifier(table)))}
             lost += len(set(ids) - there)
-            if table == "orders":  # nobody else makes them
-                phantom += max(0, len(there - set(ids)) - unanswered)
+            if table == "orders":  # nobody else makes them meanwhile
+                phantom += max(0, len(there - earlier - set(ids)) - unanswered)
     return Judgement(
         models=tuple(verification.verdicts_of(settings)),
         tables=tuple(compare_mirror(settings)),
