@@ -41,13 +41,14 @@ class Transaction:
     end_lsn: int
     committed_us: int  #: commit time at the source, microseconds since 1970 UTC
     changes: Changes
+    records: Mapping[Partition, int] = field(default_factory=dict[Partition, int])  #: how many changes lay in which
 
 
 @dataclass(slots=True)
 class _Pending:
     rows: Rows
     by_table: dict[str, int] = field(default_factory=dict[str, int])
-    partitions: set[Partition] = field(default_factory=set[Partition])
+    records: dict[Partition, int] = field(default_factory=dict[Partition, int])
     previous_end: int | None = None  # as its rows say
 
 
@@ -60,14 +61,6 @@ class _Waiting:
     @property
     def needed(self) -> int:
         return sum(self.counts.values())
-
-
-@dataclass(slots=True)
-class Counters:
-    """What became of the rows fed in, since the assembler was made."""
-
-    duplicates: int = 0  #: rows of transactions handed out before, or repeated within one
-    handed_out: int = 0
 
 
 class Assembler:
@@ -89,7 +82,7 @@ class Assembler:
         saved: Mapping[str, Any] = state or {}
         self._spool = spool
         self._most_in_memory = most_in_memory
-        self.counters = Counters()
+        self.repeated: dict[Partition, int] = {}  #: rows of transactions handed out before, or twice in one; since ever
         self._tables = frozenset(tables)
         self._transaction_topic = transaction_topic
         self._pending: dict[int, _Pending] = {}
@@ -130,21 +123,22 @@ class Assembler:
         self.passed(partition, offset)
         assert change.xid is not None
         if offset < self._resumed_frontier.get(partition, 0) and change.xid not in self._resumed_pending:
-            self.counters.duplicates += 1
+            self._repeats(partition)
             return
         if self._was_handed_out(change):
-            self.counters.duplicates += 1
+            self._repeats(partition)
             return
         if (pending := self._pending.get(change.xid)) is None:
             pending = self._pending[change.xid] = _Pending(Rows(self._most_in_memory, self._spool))
-        if partition not in pending.partitions:
-            pending.partitions.add(partition)
+        if partition not in pending.records:
+            pending.records[partition] = 0
             self._first.setdefault(partition, {})[change.xid] = offset
         in_memory = pending.rows.in_memory
         if pending.rows.add(change):
+            pending.records[partition] += 1
             pending.by_table[change.table] = pending.by_table.get(change.table, 0) + 1
         else:
-            self.counters.duplicates += 1
+            self._repeats(partition)
         self._buffered += pending.rows.in_memory - in_memory
         if change.previous_end is not None:
             pending.previous_end = change.previous_end
@@ -160,7 +154,8 @@ class Assembler:
         newest = self._waiting[-1].end.end_lsn if self._waiting else self._end_lsn
         if end.end_lsn <= newest:
             if end.end_lsn <= self._end_lsn:
-                self._forget(end.xid)
+                for where, count in self._forget(end.xid).items():
+                    self._repeats(where, count)
                 self._remember(end.xid, end.end_lsn)
             return
         counts = {table: count for table, count in end.counts.items() if table in self._tables}
@@ -194,14 +189,21 @@ class Assembler:
             self._require_chain(head.end, pending.previous_end if pending else None)
             self._anchored = True
             self._waiting.popleft()
-            self._forget(head.end.xid)
+            records = self._forget(head.end.xid)
             end = head.end
-            taken.append(Transaction(end.xid, end.end_lsn, end.committed_us, pending.rows if pending else ()))
+            taken.append(Transaction(end.xid, end.end_lsn, end.committed_us, pending.rows if pending else (), records))
             changes += seen
             self._end_lsn = end.end_lsn
             self._remember(end.xid, end.end_lsn)
-        self.counters.handed_out += changes
         return taken
+
+    def unfinished(self) -> dict[Partition, int]:
+        """How many rows of transactions that were not handed out yet lay in which partition."""
+        counts: dict[Partition, int] = {}
+        for pending in self._pending.values():
+            for partition, count in pending.records.items():
+                counts[partition] = counts.get(partition, 0) + count
+        return counts
 
     def restart_offsets(self) -> dict[Partition, int]:
         """Where to read on after a crash, by partition, when everything handed out so far has been stored."""
@@ -237,12 +239,17 @@ class Assembler:
         assert change.xid is not None
         return change.lsn <= self._handed_out.get(change.xid, -1)
 
-    def _forget(self, xid: int) -> None:
-        if pending := self._pending.pop(xid, None):
-            self._buffered -= pending.rows.in_memory
-            for partition in pending.partitions:
-                del self._first[partition][xid]
+    def _repeats(self, partition: Partition, count: int = 1) -> None:
+        self.repeated[partition] = self.repeated.get(partition, 0) + count
+
+    def _forget(self, xid: int) -> Mapping[Partition, int]:
         self._resumed_pending.discard(xid)
+        if (pending := self._pending.pop(xid, None)) is None:
+            return {}
+        self._buffered -= pending.rows.in_memory
+        for partition in pending.records:
+            del self._first[partition][xid]
+        return pending.records
 
     def _remember(self, xid: int, end_lsn: int) -> None:
         self._handed_out.pop(xid, None)

@@ -6,9 +6,7 @@ unavailable-value placeholder are touched here: they are taken out, so that an a
 
 from __future__ import annotations
 
-import hashlib
 import re
-import uuid
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,45 +14,31 @@ import msgspec
 from msgspec import Raw, Struct
 
 from cdc.errors import Poison
+from cdc.unavailable import without_unavailable
 
-#: Value of ``unavailable.value.placeholder`` in connector.toml: what Debezium sends for a TOASTed column that an update
-#: did not touch. PostgreSQL's text cannot hold its first character, so no application can store it.
-PLACEHOLDER = "\0readside:unavailable:7d1c63c0b5a94a0e"
-#: Its forms: text (all scalars, bytes included), and arrays of text, of whole numbers and of UUIDs; hstore is JSON in text.
-_UNAVAILABLE = (
-    PLACEHOLDER,
-    [PLACEHOLDER],
-    list(PLACEHOLDER.encode()),
-    [str(uuid.UUID(bytes=hashlib.md5(PLACEHOLDER.encode(), usedforsecurity=False).digest(), version=3))],
-    msgspec.json.encode({PLACEHOLDER: PLACEHOLDER}).decode(),
-)
-#: Without these bytes a row holds none of the forms.
-_NEEDLES = (
-    PLACEHOLDER[1:].encode(),
-    msgspec.json.encode(_UNAVAILABLE[2]),
-    msgspec.json.encode(_UNAVAILABLE[3]),
-)
-
-Op = Literal["r", "c", "u", "d", "t"]
+Op = Literal["r", "c", "u", "d", "t", "x"]
 
 
-class Change(Struct, frozen=True):
+class Change(Struct, frozen=True, array_like=True):
     """One row change, or one TRUNCATE of one table, at one place of one source transaction.
 
     Not a dataclass: making one of those took as long as decoding the record it comes from.
     """
 
     table: str  #: schema.table, from the envelope's source block (a topic's name can be ambiguous)
-    op: Op  #: r snapshot row, c insert, u update, d delete, t truncate
+    op: Op  #: r snapshot row, c insert, u update, d delete, t truncate, x what cannot be understood
     key: bytes | None  #: replica identity columns as JSON, in key order; None for t
-    row: bytes | None  #: the new row as JSON without unavailable columns; None for d and t
+    row: bytes | None  #: the new row as JSON without unavailable columns; None for d and t; for x the record's value
     partial: bool  #: columns were unavailable: absent ones keep the stored value
     old_key: bytes | None  #: for a c that ends a key change: the row's key before it
-    xid: int | None  #: the source transaction, 32 bit; None for r
+    xid: int | None  #: the source transaction, 32 bit; None for r, and for an x that names none
     order: int  #: place in the transaction from 1; 0 for r
     lsn: int  #: of the row's own WAL record: neither unique nor increasing
     previous_end: int | None  #: end LSN of the transaction before this one; None right after a connector's start
     committed_us: int  #: commit time at the source, microseconds since 1970 UTC
+    partition: int = -1  #: of the table's topic, and the record's offset in it
+    offset: int = -1
+    poison: str | None = None  #: for x: what is wrong with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,21 +115,22 @@ _boundary = msgspec.json.Decoder(_Boundary)
 _message = msgspec.json.Decoder(_MessageEnvelope)
 _with_schema = msgspec.json.Decoder(_WithSchema)
 _object = msgspec.json.Decoder(dict[str, Raw])
-_any = msgspec.json.Decoder()
 _sequence = msgspec.json.Decoder(tuple[str | None, str])
 
 #: What becomes of an array of several dimensions: nulls, or the names of Java's objects.
 _LOST_ARRAY = re.compile(rb'\[null(,\s*null)*\]|\["\[L[\w.]+;@[0-9a-f]+".*\]')
 
-_OLD_KEY_HEADER = "__debezium.oldkey"
+OLD_KEY_HEADER = "__debezium.oldkey"
 Headers = list[tuple[str, bytes]]
 
 
-def decode_change(value: bytes, key: bytes | None, headers: Headers) -> Change | None:
+def decode_change(
+    value: bytes, key: bytes | None, headers: Headers, partition: int = -1, offset: int = -1
+) -> Change | None:
     """The change a table topic's record carries; None for op m (a logical message) and an incremental snapshot's row.
 
-    ``value`` is never None: the caller drops tombstones. Raises Poison for anything that is not a Debezium envelope of
-    an operation that readside knows; the message holds no values.
+    ``partition``, ``offset``: where the record lies. ``value`` is never None: the caller drops tombstones. Raises Poison
+    for anything that is not a Debezium envelope of an operation that readside knows; the message holds no values.
     """
     try:
         envelope = _envelope.decode(_payload(value))
@@ -164,10 +149,10 @@ def decode_change(value: bytes, key: bytes | None, headers: Headers) -> Change |
     if key is None and op != "t":
         raise Poison(f"{source.schema}.{source.table} has no key: it needs a primary key or a replica identity index")
     row = None if op in ("d", "t") else _row_of(envelope)
-    old_key = _old_key(headers) if op == "c" and headers else None
+    old_key = old_key_of(headers) if op == "c" and headers else None
     columns = None
     if row is not None and (op == "u" or old_key is not None):
-        columns = _without_unavailable(row)
+        columns = without_unavailable(row)
     return Change(
         table=f"{source.schema}.{source.table}",
         op=op,
@@ -180,6 +165,8 @@ def decode_change(value: bytes, key: bytes | None, headers: Headers) -> Change |
         lsn=source.lsn or 0,
         previous_end=_previous_end(source.sequence),
         committed_us=source.ts_us or 0,
+        partition=partition,
+        offset=offset,
     )
 
 
@@ -244,26 +231,18 @@ def _row_of(envelope: _Envelope) -> bytes:
     return row
 
 
-def _without_unavailable(row: bytes) -> bytes | None:
-    """The row without its unavailable columns; None when all are there."""
-    if not any(needle in row for needle in _NEEDLES):
-        return None
-    columns = _object.decode(row)
-    there = {name: raw for name, raw in columns.items() if _any.decode(raw) not in _UNAVAILABLE}
-    return msgspec.json.encode(there) if len(there) < len(columns) else None
-
-
 def _key(key: bytes, source: _Source) -> bytes:
-    payload = _json_object(key)
+    payload = json_object(key)
     if payload is None:
         raise Poison(f"the key of {source.schema}.{source.table} is no JSON object: another converter wrote it")
     return payload
 
 
-def _old_key(headers: Headers) -> bytes | None:
+def old_key_of(headers: Headers) -> bytes | None:
+    """The row's key before a key change, as JSON. Raises Poison."""
     for name, value in headers:
-        if name == _OLD_KEY_HEADER:
-            payload = _json_object(value)
+        if name == OLD_KEY_HEADER:
+            payload = json_object(value)
             if payload is None:
                 raise Poison(
                     f"header {name} is no JSON object: the connector needs header.converter as in connector.toml"
@@ -272,7 +251,8 @@ def _old_key(headers: Headers) -> bytes | None:
     return None
 
 
-def _json_object(value: bytes) -> bytes | None:
+def json_object(value: bytes) -> bytes | None:
+    """A key's JSON object, as text; None for anything else."""
     # Looked at from outside only: PostgreSQL parses it, and this is done for every record.
     try:
         payload = bytes(_payload(value))

@@ -20,7 +20,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from cdc import canary, continuity
 from cdc.catalog import Table, read_tables, topics_of
-from cdc.change import PLACEHOLDER
 from cdc.connect import Connect
 from cdc.control import Snapshot, read_control
 from cdc.encoding import pattern, snapshot_selects
@@ -29,6 +28,7 @@ from cdc.fidelity import require_faithful
 from cdc.reader import KafkaPythonReader
 from cdc.snapshots import Snapshots, source_dsn
 from cdc.topics import ensure_topics
+from cdc.unavailable import PLACEHOLDER
 from config.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,9 @@ ReadsideError
 └── Fatal              stop this process, loudly: going on would make a store wrong
     ├── HistoryLost    records that were never read are gone
     ├── SourceChanged  another database, slot or topic stands behind the same address
-    └── Fenced         another projector owns the store now
+    ├── Fenced         another projector owns the store now
+    ├── Unreadable     a record cannot be understood, and the policy is to stop
+    └── Refused        the store does not take a value
 """
 
 from __future__ import annotations
@@ -41,3 +43,11 @@ class SourceChanged(Fatal):
 
 class Fenced(Fatal):
     """Another projector has taken this store over; this one may not write to it any more."""
+
+
+class Unreadable(Fatal):
+    """A record cannot be understood and may not be parked; a new snapshot leads past it."""
+
+
+class Refused(Fatal):
+    """The store refused what was to be applied; the changes that hold the values may be parked by the table's policy."""

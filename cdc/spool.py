@@ -21,11 +21,7 @@ from cdc.change import Change
 _WRITE_BUFFER = 1024 * 1024  # bytes
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(
-    tuple[
-        str, str, bytes | None, bytes | None, bool, bytes | None, int | None, int, int, int | None, int
-    ]
-).decode  # fmt: skip
+_decode = msgspec.msgpack.Decoder(Change).decode
 
 
 class Changes(Protocol):
@@ -92,21 +88,7 @@ class _Spool:
         return self._count
 
     def add(self, change: Change) -> bool:
-        encoded = _encode(
-            (
-                change.table,
-                change.op,
-                change.key,
-                change.row,
-                change.partial,
-                change.old_key,
-                change.xid,
-                change.order,
-                change.lsn,
-                change.previous_end,
-                change.committed_us,
-            )
-        )
+        encoded = _encode(change)
         if (missing := change.order + 1 - len(self._starts)) > 0:
             self._starts.frombytes(bytes(missing * self._starts.itemsize))
             self._lengths.frombytes(bytes(missing * self._lengths.itemsize))
@@ -122,4 +104,4 @@ class _Spool:
         descriptor = self._file.fileno()
         for start, length in zip(self._starts, self._lengths, strict=True):
             if length:
-                yield Change(*_decode(os.pread(descriptor, length, start)))  # pyright: ignore[reportArgumentType]  # op
+                yield _decode(os.pread(descriptor, length, start))

@@ -110,6 +110,19 @@ class Settings(BaseSettings):
         default=(),
         description="Tables, schema.table, comma separated, that are parked when they change, whatever the rest does.",
     )
+    poison: Literal["stop", "park"] = Field(
+        default="stop",
+        description="What happens to a change that cannot be applied: the store stops before it; or it is parked as a dead "
+        "letter with all that follows for its row, and the rest goes on (docs/decisions/0014).",
+    )
+    parked_on_poison: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Tables, schema.table, comma separated, whose changes are parked when they cannot be applied, whatever "
+        "the rest does.",
+    )
+    dead_letters: int = Field(
+        default=10_000, ge=0, description="Most changes that a store keeps parked; at the next one it stops."
+    )
     models: str = Field(default="projectors.read_models", description="Python package that declares the read models.")
 
     pulse_interval_s: float = Field(default=0.5, gt=0, description="Seconds between two pulses through the pipeline.")
@@ -150,7 +163,7 @@ class Settings(BaseSettings):
     sql_rows: int = Field(default=10_000, ge=1, description="Most rows one ad hoc statement answers with.")
     sql_memory: str = Field(default="1GB", description="DuckDB memory_limit of the analytics store.")
 
-    @field_validator("tables", "parked_on_change", mode="before")
+    @field_validator("tables", "parked_on_change", "parked_on_poison", mode="before")
     @classmethod
     def _split_tables(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from cdc.assembler import Transaction
+from cdc.assembler import Partition, Transaction
 from cdc.change import Change
 from cdc.lsn import lsn_text as lsn_text
 from cdc.lsn import lsn_value as lsn_value
+from projectors.letters import Asked, DeadLetter, Place
+from projectors.refusal import RecordOf
+from projectors.tally import Counts
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -27,6 +30,11 @@ class Checkpoint:
     changes: int  #: applied since ever
     rate: float  #: changes per second, lately
     state: dict[str, Any]  #: the assembler's
+    #: What goes with the move to here, and is no part of the position: dead letters that are added and removed, and
+    #: counts of records, now and then.
+    parked: Sequence[DeadLetter] = ()
+    released: Sequence[Place] = ()
+    counts: Mapping[Partition, Counts] = field(default_factory=dict[Partition, Counts])
 
     @property
     def committed_at(self) -> datetime | None:
@@ -66,7 +74,26 @@ class Store(Protocol):
         ...
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
-        """Apply whole source transactions and move the checkpoint, in one store transaction: all of it or nothing."""
+        """Apply whole source transactions and move the checkpoint, in one store transaction: all of it or nothing.
+
+        Raises Refused when it does not take a value; it has to be opened again then unless ``refused`` finds the changes.
+        """
+        ...
+
+    def refused(self, changes: Iterable[Change]) -> Mapping[RecordOf, str]:
+        """Which of these it does not take by themselves, and why; nothing is stored."""
+        ...
+
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """All of them, in the order of the source's commits."""
+        ...
+
+    def asked(self) -> Sequence[Asked]:
+        """What an operator wants done with dead letters, and is not done yet; what was asked for is noted as taken up."""
+        ...
+
+    def counts(self) -> Mapping[Partition, Counts]:
+        """What became of the records read so far, as of a checkpoint."""
         ...
 
     def rest(self) -> None:

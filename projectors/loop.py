@@ -6,26 +6,31 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from cdc import canary
-from cdc.assembler import Assembler, Partition, Transaction, unpacked
-from cdc.catalog import Table, message_topic, topics_of, transaction_topic
-from cdc.change import Change, decode_change, decode_end
-from cdc.control import Control, Snapshot, barrier_generation, read_control, request_snapshot
-from cdc.errors import Fatal, HistoryLost, Poison, SourceChanged, Transient
-from cdc.reader import LogReader, Record, require_same_topic
+from cdc.assembler import Partition, Transaction, unpacked
+from cdc.catalog import Table
+from cdc.change import Change
+from cdc.control import Control, Snapshot, read_control, request_snapshot
+from cdc.errors import Fatal, HistoryLost, Refused, SourceChanged, Transient, Unreadable
+from cdc.reader import LogReader, Record
 from config.settings import Settings
 from projectors.applying import Applying
 from projectors.checkpoint import Checkpoint, Store
 from projectors.images import Images
+from projectors.intake import Intake
+from projectors.letters import DeadLetter, Place
+from projectors.parked import Parked
 from projectors.rate import Rate
 from projectors.snapshots import Snapshots
 from projectors.starts import starts
+from projectors.tally import Counts, Tally
 from projectors.watch import Watch
 
 logger = logging.getLogger(__name__)
+
+_LOOK_S = 0.5  # how often it is looked whether an operator asked for something
 
 
 class Projector:
@@ -42,11 +47,13 @@ class Projector:
         watch: Watch | None = None,
         control: Callable[[], Control] | None = None,
         request: Callable[[str], None] | None = None,
+        parks: Callable[[str], bool] = lambda _table: False,
     ) -> None:
         """``interval_s``: the least time between two commits; 0 commits whatever has come in at once.
 
         ``watch``: says when ``tables`` are not the source's any more. ``control``: what is known of snapshots in the log;
-        ``request``: asks for another one. By default the control topic serves for both.
+        ``request``: asks for another one. By default the control topic serves for both. ``parks``: whether a table's
+        changes are parked that cannot be applied; the store stops otherwise.
         """
         self._settings = settings
         self._store = store
@@ -60,30 +67,29 @@ class Projector:
         )
         self._watch = watch
         self._captured = tables
-        self._transaction_topic = transaction_topic(settings.topic_prefix)
-        self._message_topic = message_topic(settings.topic_prefix)
+        self._parks = parks
         self._rate = Rate()
-        self._generation = 0  # of the snapshot that the store was loaded from last
-        self._superseded = False  # a record of a later snapshot was read
 
     def run(self, stop: threading.Event) -> None:
         """Project until ``stop`` is set. Raises Transient (run a new one after a pause) and Fatal."""
         checkpoint = self._store.open()
         self._tables = [table for table in self._captured if table.qualified in self._store.tables]
-        self._topics = topics_of(self._settings.topic_prefix, self._tables)
-        self._topics_read = frozenset({*self._topics, self._transaction_topic, self._message_topic})
+        self._tally = Tally(self._store.counts())
+        self._intake = Intake(self._settings, self._tables, self._tally, self._parks, self._snapshots.on_its_way)
+        topics = {table.qualified: topic for topic, table in self._intake.topics.items()}
+        self._parked = Parked(self._store, self._tally, topics, self._parks, self._settings.dead_letters)
         self._images = Images(self._tables, self._store.former, self._watch.look if self._watch else lambda: True)
         if checkpoint.phase == "streaming":
-            self._generation = checkpoint.state.get("generation", 1)
+            self._intake.generation = checkpoint.state.get("generation", 1)
         while snapshot := self._snapshots.choose(
-            self._generation, streaming=checkpoint.phase == "streaming", stop=stop
+            self._intake.generation, streaming=checkpoint.phase == "streaming", stop=stop
         ):
             if checkpoint.phase == "streaming" and self._store.doubt is None:
                 checkpoint = self._finish(checkpoint, unpacked(snapshot.since))
             checkpoint = self._load(snapshot, checkpoint)
         if checkpoint.phase == "streaming" and not stop.is_set():
             self._stream(checkpoint, stop)
-        if self._superseded and self._snapshots.await_next(self._generation, stop):
+        if self._intake.superseded and self._snapshots.await_next(self._intake.generation, stop):
             raise Transient(
                 "a newer snapshot lies in Kafka; beginning anew, to load it with the source's present columns"
             )
@@ -91,8 +97,8 @@ class Projector:
     def _finish(self, checkpoint: Checkpoint, ends: Mapping[Partition, int]) -> Checkpoint:
         """Apply what is whole of the stream up to ``ends``, where a newer snapshot follows: histories want to know it."""
         try:
-            self._take_up(checkpoint.state)
-            known = starts(self._reader, self._topics_read, checkpoint.state)
+            self._intake.take_up(checkpoint.state, self._reader)
+            known = starts(self._reader, self._intake.topics_read, checkpoint.state)
             begins = {p: offset for p, offset in known.items() if p in ends and offset < ends[p]}
             unread = {partition: ends[partition] for partition in begins}
             if unread:
@@ -100,11 +106,11 @@ class Projector:
             while unread:
                 self._hold_back(unread)
                 for record in self._read_up_to(unread):
-                    self._feed(record)
-                while transactions := self._assembler.take(self._settings.batch_changes):
-                    checkpoint = self._after(transactions, checkpoint)
+                    self._intake.feed(record)
+                while taken := self._intake.assembler.take(self._settings.batch_changes):
+                    transactions, checkpoint = self._after(taken, checkpoint)
                     self._store_batch(transactions, checkpoint)
-        except (HistoryLost, SourceChanged) as exc:
+        except (HistoryLost, SourceChanged, Unreadable) as exc:
             # The newer snapshot is the way out of just that.
             logger.warning(str(exc), extra={"action": "stream_left_unfinished"})
         self._reader.only(None)
@@ -112,12 +118,14 @@ class Projector:
 
     def _load(self, snapshot: Snapshot, before: Checkpoint) -> Checkpoint:
         ranges = {p: r for p, r in snapshot.partitions().items() if self._reads(p)}
-        self._generation = snapshot.generation
-        self._superseded = False
-        self._take_up({})
+        self._intake.generation = snapshot.generation
+        self._intake.superseded = False
+        self._intake.take_up({}, self._reader, superseded=True)
         for partition, (begin, _) in ranges.items():
-            self._assembler.passed(partition, begin - 1)
+            self._intake.assembler.passed(partition, begin - 1)
         self._reader.assign({partition: begin for partition, (begin, _) in ranges.items()})
+        parked: dict[Place, DeadLetter] = {}
+        released = self._parked.release_all()
         newest = {"lsn": 0, "committed_us": 0}
 
         def rows() -> Iterator[Sequence[Change]]:
@@ -126,13 +134,14 @@ class Projector:
                 changes: list[Change] = []
                 self._reader.only(unread)  # what lies behind the snapshot is not read ahead of the rest of it
                 for record in self._read_up_to(unread):
-                    change = self._feed(record, in_snapshot=True)
+                    change = self._intake.feed(record, in_snapshot=True)
                     if change is not None:
+                        self._tally.of(record.partition).applied += 1
                         changes.append(change)
                         newest["lsn"] = max(newest["lsn"], change.lsn)
                         newest["committed_us"] = max(newest["committed_us"], change.committed_us)
-                if changes:
-                    yield self._images.conformed_rows(changes)
+                if kept := self._parked.sift_rows(changes, parked):
+                    yield self._images.conformed_rows(kept)
 
         def position() -> Checkpoint:
             return Checkpoint(
@@ -142,12 +151,21 @@ class Projector:
                 changes=before.changes,
                 rate=before.rate,
                 # What ended before the snapshot's own position is in it, should a late record say so again.
-                state=self._state() | {"end_lsn": newest["lsn"]},
+                state=self._intake.state() | {"end_lsn": newest["lsn"]},
+                parked=list(parked.values()),
+                released=list(released),
+                counts=self._counts(now=True),
             )
 
-        self._store.load(rows(), position)
+        reached: list[Checkpoint] = []
+
+        def once() -> Checkpoint:
+            reached.append(position())
+            return reached[0]
+
+        self._store.load(rows(), once)
         logger.info("snapshot loaded", extra={"action": "snapshot_loaded", "generation": snapshot.generation})
-        return position()
+        return reached[0]
 
     def _read_up_to(self, unread: dict[Partition, int]) -> Iterator[Record]:
         """A poll's records before these offsets; partitions read that far are taken out of ``unread``."""
@@ -163,130 +181,106 @@ class Projector:
             self._follow(checkpoint, applying, stop)
 
     def _follow(self, checkpoint: Checkpoint, applying: Applying, stop: threading.Event) -> None:
-        self._take_up(checkpoint.state)
-        begins = starts(self._reader, self._topics_read, checkpoint.state)
+        intake = self._intake
+        intake.take_up(checkpoint.state, self._reader)
+        begins = starts(self._reader, intake.topics_read, checkpoint.state)
         self._reader.assign(begins)
         self._partitions = frozenset(begins)
-        committed_at = 0.0
+        committed_at = looked_at = 0.0
         while not stop.is_set():
             wait_s = max(0.0, committed_at + self._interval_s - time.monotonic())
             self._hold_back()
             for record in self._reader.poll(0.5, self._settings.batch_changes):
-                self._feed(record)
-                if self._superseded:
+                intake.feed(record)
+                if intake.superseded:
                     return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
             if self._watch is not None and self._watch.changed is not None:
                 raise Transient(f"{self._watch.changed} changed at the source; beginning anew with its catalogue")
             if applying.idle:
                 applying.finish()
                 self._store.rest()
+                if time.monotonic() - looked_at > _LOOK_S:
+                    looked_at = time.monotonic()
+                    checkpoint = self._carry_out(checkpoint)
             if wait_s > 0:
                 stop.wait(wait_s)
-            while transactions := self._assembler.take(self._settings.batch_changes):
-                checkpoint = self._after(transactions, checkpoint)
+            while taken := intake.assembler.take(self._settings.batch_changes):
+                applying.finish()
+                transactions, checkpoint = self._after(taken, checkpoint)
                 applying.apply(transactions, checkpoint)
                 committed_at = time.monotonic()
+            if intake.outside:
+                applying.finish()
+                transactions, checkpoint = self._after((), checkpoint)
+                applying.apply(transactions, checkpoint)
+
+    def _carry_out(self, checkpoint: Checkpoint) -> Checkpoint:
+        """What operators asked for, at a moment when nothing is being applied."""
+        reached = replace(checkpoint, parked=(), released=())
+
+        def position(changes: int) -> Checkpoint:
+            nonlocal reached
+            reached = replace(reached, changes=reached.changes + changes, counts=self._counts(now=True))
+            return reached
+
+        self._parked.carry_out(position)
+        return reached
 
     def _hold_back(self, unread: Collection[Partition] | None = None) -> None:
         """``unread``: the partitions of which anything is to come; all of them by default."""
         # A backlog is not read evenly: without this, one topic's rows would pile up until the others catch up.
         wanted = unread
-        if self._assembler.buffered > self._settings.buffered_changes:
-            lacking = self._assembler.lacking()
-            topics = {topic for topic, table in self._topics.items() if table.qualified in lacking}
-            topics.add(self._transaction_topic)
+        if self._intake.assembler.buffered > self._settings.buffered_changes:
+            lacking = self._intake.assembler.lacking()
+            topics = {topic for topic, table in self._intake.topics.items() if table.qualified in lacking}
+            topics.add(self._intake.transaction_topic)
             wanted = {partition for partition in unread or self._partitions if partition[0] in topics}
             if not wanted:
                 wanted = unread  # the next transaction was torn off and never gets whole
         self._reader.only(wanted)
 
-    def _after(self, transactions: Sequence[Transaction], before: Checkpoint) -> Checkpoint:
-        count = sum(len(transaction.changes) for transaction in transactions)
+    def _after(self, taken: Sequence[Transaction], before: Checkpoint) -> tuple[Sequence[Transaction], Checkpoint]:
+        """What of these transactions is applied, and where the store stands then."""
+        intake, tally = self._intake, self._tally
+        for transaction in taken:
+            tally.apply(transaction.records)
+        outside, intake.outside = intake.outside, []
+        kept, parked, released = self._parked.sift(taken, outside, intake.poisoned, before.end_lsn)
+        count = sum(len(transaction.changes) for transaction in kept)
         self._rate.add(count)
-        return Checkpoint(
+        return kept, Checkpoint(
             phase="streaming",
-            end_lsn=transactions[-1].end_lsn,
-            committed_us=transactions[-1].committed_us,
+            end_lsn=taken[-1].end_lsn if taken else before.end_lsn,
+            committed_us=taken[-1].committed_us if taken else before.committed_us,
             changes=before.changes + count,
             rate=self._rate.per_second(),
-            state=self._state(),
+            state=intake.state(),
+            parked=list(parked.values()),
+            released=list(released),
+            counts=self._counts(now=bool(parked or released)),
         )
+
+    def _counts(self, *, now: bool) -> Mapping[Partition, Counts]:
+        if not self._tally.due(now=now):
+            return {}
+        self._intake.repeated()
+        return self._tally.settled(self._intake.waiting())
 
     def _store_batch(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
-        try:
-            self._store.apply(self._images.conformed(transactions), checkpoint)
-        except Fatal as exc:
-            if self._watch is None or self._watch.look():
-                raise
-            # A value of a type that the mirror does not have yet.
-            raise Transient(f"{self._watch.changed} changed at the source; beginning anew with its catalogue") from exc
-
-    def _feed(self, record: Record, *, in_snapshot: bool = False) -> Change | None:
-        """Hand a record to the assembler; a snapshot's row is returned instead."""
-        partition, offset, value = record.partition, record.offset, record.value
-        try:
-            if value is None:  # a tombstone, after each delete; or a barrier
-                self._assembler.passed(partition, offset)
-                if record.headers and (barrier_generation(record.headers) or 0) > self._generation:
-                    self._superseded = True
-                return None
-            if partition[0] == self._transaction_topic:
-                end = decode_end(value)
-                if end is None:
-                    self._assembler.passed(partition, offset)
-                else:
-                    self._assembler.add_end(partition, offset, end)
-                return None
-            if partition[0] == self._message_topic:
-                self._assembler.passed(partition, offset)
-                self._see_canary(value)
-                return None
-            change = decode_change(value, record.key, record.headers)
-        except Poison as exc:
-            raise Fatal(
-                f"{partition[0]}[{partition[1]}]@{offset}: {exc}; the store stops here rather than skip it"
-            ) from exc
-        if change is None:
-            self._assembler.passed(partition, offset)
-        elif change.op != "r":
-            self._assembler.add(partition, offset, change)
-        elif in_snapshot:
-            self._assembler.passed(partition, offset)
-            return change
-        elif not self._assembler.has_passed(partition, offset):
-            if not self._snapshots.on_its_way(self._generation):
-                raise Fatal(
-                    f"{partition[0]}[{partition[1]}]@{offset} is a row of a snapshot that readside did not take; "
-                    "take one with `python -m cdc snapshot` to bring this store in line"
-                )
-            self._superseded = True
-        return None
-
-    def _state(self) -> dict[str, Any]:
-        own = {"generation": self._generation, "topics": self._topic_ids, "canaries": self._canaries.state()}
-        return self._assembler.state() | own
-
-    def _see_canary(self, value: bytes) -> None:
-        try:
-            self._canaries.see(value)
-        except HistoryLost:
-            if not self._snapshots.on_its_way(self._generation):
-                raise
-            self._superseded = True  # a new snapshot has a slot of its own: the canaries in between came nowhere
-
-    def _take_up(self, state: Mapping[str, Any]) -> None:
-        """Read on as whoever had this state; raises SourceChanged when a topic was made anew since."""
-        self._canaries = canary.Watch(state.get("canaries"))
-        self._assembler = Assembler(
-            (table.qualified for table in self._tables),
-            self._transaction_topic,
-            state,
-            spool=self._settings.data_dir / "spool",
-            most_in_memory=self._settings.buffered_changes // 5,
-        )
-        self._topic_ids = self._reader.topic_ids(sorted(self._topics_read))
-        for topic, known in state.get("topics", {}).items():
-            require_same_topic(topic, known, self._topic_ids.get(topic, ""))
+        while True:
+            try:
+                self._store.apply(self._images.conformed(transactions), checkpoint)
+            except Fatal as exc:
+                if self._watch is not None and not self._watch.look():
+                    # A value of a type that the mirror does not have yet.
+                    raise Transient(
+                        f"{self._watch.changed} changed at the source; beginning anew with its catalogue"
+                    ) from exc
+                if not isinstance(exc, Refused):
+                    raise
+                transactions, checkpoint = self._parked.refuse(exc, transactions, checkpoint)
+            else:
+                return
 
     def _reads(self, partition: Partition) -> bool:
-        return partition[0] in self._topics_read
+        return partition[0] in self._intake.topics_read

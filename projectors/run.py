@@ -79,7 +79,15 @@ def _project(
     reader = open_reader(settings)
     try:
         with watching(lambda: _shapes(settings), shapes) as watch:
-            Projector(settings, store, tables, reader, interval_s=interval_s, watch=watch).run(stop)
+            Projector(
+                settings,
+                store,
+                tables,
+                reader,
+                interval_s=interval_s,
+                watch=watch,
+                parks=lambda table: parks_poison(settings, table),
+            ).run(stop)
     finally:
         store.close()
         reader.close()
@@ -100,6 +108,11 @@ def captured_shapes(settings: Settings, tables: tuple[Table, ...]) -> Shapes:
 def parks(settings: Settings, table: str) -> bool:
     """Whether a table that changed at the source is left as it stands."""
     return settings.schema_changes == "park" or table in settings.parked_on_change
+
+
+def parks_poison(settings: Settings, table: str) -> bool:
+    """Whether a table's changes that cannot be applied are parked."""
+    return settings.poison == "park" or table in settings.parked_on_poison
 
 
 def _shapes(settings: Settings) -> Shapes:

@@ -16,8 +16,8 @@ from psycopg.rows import dict_row
 
 from cdc.assembler import Partition
 from cdc.catalog import Table, message_topic, topic_of, topics_of, transaction_topic
-from cdc.change import PLACEHOLDER
 from cdc.reader import Record
+from cdc.unavailable import PLACEHOLDER
 from tests.envelopes import boundary, encoded
 
 PREFIX = "shop"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import queue
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,16 +16,20 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from cdc.assembler import Transaction
+from cdc.assembler import Partition, Transaction
 from cdc.catalog import Table
 from cdc.change import Change
-from cdc.errors import Fatal
+from cdc.errors import Fatal, Refused
 from cdc.shapes import Shapes
+from projectors.analytics import letters
 from projectors.analytics.kept import Kept
 from projectors.analytics.mirror import MirrorSql, mirror_sql, quoted
-from projectors.batch import Row, net_changes
+from projectors.batch import Row, Segment, net_changes
 from projectors.checkpoint import START, Checkpoint, lsn_text, lsn_value
+from projectors.letters import Asked, DeadLetter
 from projectors.read_model import Declarations, ReadModel
+from projectors.refusal import RecordOf, Undo, refused_among
+from projectors.tally import Counts
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +45,14 @@ _SCHEMA = """
     alter table readside.declared add column if not exists parked varchar;
     create table if not exists readside.mirrored (
         "table" varchar not null, shape varchar not null, former varchar not null, parked varchar);
+    create table if not exists readside.dead_letters (
+        topic varchar not null, "partition" integer not null, "offset" bigint not null, "table" varchar not null,
+        key blob not null, old_key blob, xid bigint, end_lsn ubigint not null, "order" bigint not null,
+        committed_us bigint not null, reason varchar not null, payload blob not null,
+        parked_at timestamptz not null default now());
+    create table if not exists readside.records (
+        topic varchar not null, "partition" integer not null, read bigint not null, applied bigint not null,
+        parked bigint not null, ignored varchar not null);
     create or replace view _readside as
     select make_timestamptz(committed_us) as as_of, end_lsn, state::json->'frontier' as kafka_offsets
       from readside.checkpoint;
@@ -68,6 +81,7 @@ class AnalyticsStore:
         self._kept = Kept(tables, declarations, shapes, parks)
         self._memory_limit = memory_limit
         self._moved = threading.Condition()
+        self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self.checkpoint: Checkpoint = START
 
     @property
@@ -149,6 +163,34 @@ class AnalyticsStore:
             self._refresh_models(touched)
             self._move(checkpoint)
         self._announce(checkpoint)
+
+    def refused(self, changes: Iterable[Change]) -> Mapping[RecordOf, str]:
+        """See Store."""
+
+        def attempt(segment: Segment) -> None:
+            with self._transaction():
+                for name, table in segment.items():
+                    self._connection.execute(self._sql[name].create_changed)
+                    self._apply_table(self._sql[name], table.truncated, table.rows)
+                raise Undo
+
+        return refused_among(changes, attempt)
+
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """See Store. From any thread."""
+        return letters.stored_letters(self.cursor())
+
+    def ask(self, asked: Asked) -> None:
+        """Have the projector do what an operator wants; from any thread."""
+        self._asked.put(asked)
+
+    def asked(self) -> Sequence[Asked]:
+        """See Store."""
+        return [self._asked.get_nowait() for _ in range(self._asked.qsize())]
+
+    def counts(self) -> Mapping[Partition, Counts]:
+        """See Store. From any thread."""
+        return letters.stored_counts(self.cursor())
 
     def rest(self) -> None:
         """See Store. DuckDB's lock on the file lasts as long as the process."""
@@ -268,6 +310,7 @@ class AnalyticsStore:
                 "state": json.dumps(checkpoint.state),
             },
         )
+        letters.settle(self._connection, checkpoint)
 
     def _announce(self, checkpoint: Checkpoint) -> None:
         with self._moved:
@@ -288,6 +331,9 @@ class AnalyticsStore:
             yield
         except BaseException as exc:
             self._connection.execute("rollback")
+            if isinstance(exc, (duckdb.ConversionException, duckdb.ConstraintException, duckdb.OutOfRangeException)):
+                # Whose message may quote the value.
+                raise Refused(f"the analytics store refused a value: {type(exc).__name__}") from exc
             if isinstance(exc, duckdb.Error):
                 raise Fatal(f"the analytics store refused: {str(exc).partition(chr(10))[0]}") from exc
             raise

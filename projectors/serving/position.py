@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
+from collections.abc import Sequence
 from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg.rows import dict_row
 
-from projectors.checkpoint import Checkpoint, lsn_value
+from projectors.checkpoint import Checkpoint, lsn_text, lsn_value
 
 Connection = psycopg.Connection[Any]
+
+_NAMED_PER_BATCH = 500
 
 
 def take_over(connection: Connection, store: str) -> int:
@@ -48,3 +52,19 @@ def read_checkpoint(connection: Connection, store: str) -> Checkpoint:
     assert row is not None
     position: dict[str, Any] = row | {"end_lsn": lsn_value(row["end_lsn"])}
     return Checkpoint(**position)
+
+
+def move_parameters(store: str, checkpoint: Checkpoint, xids: Sequence[int]) -> dict[str, Any]:
+    """The parameters of MOVE (statements.py); ``xids``: of the transactions applied."""
+    # Named to the listeners as far as a notification's 8,000 bytes go; unnamed, they look themselves.
+    named = " " + ",".join(map(str, xids)) if 0 < len(xids) <= _NAMED_PER_BATCH else ""
+    return {
+        "store": store,
+        "phase": checkpoint.phase,
+        "end_lsn": lsn_text(checkpoint.end_lsn),
+        "committed_at": checkpoint.committed_at,
+        "changes": checkpoint.changes,
+        "rate": checkpoint.rate,
+        "state": json.dumps(checkpoint.state),
+        "named": named,
+    }

@@ -9,6 +9,8 @@ from typing import LiteralString
 from psycopg.sql import SQL, Composed, Identifier
 
 from cdc.catalog import Table
+from projectors.batch import Version
+from projectors.checkpoint import lsn_text
 from projectors.read_model import History, ReadModel
 from projectors.serving.mirror import key_values, merged_rows, mirror_name, names_list, same
 from projectors.serving.relation import Relation
@@ -168,3 +170,16 @@ def describe(name: Identifier, indexes: Sequence[LiteralString], comment: str) -
 def index_of(text: LiteralString) -> LiteralString:
     """What stands after CREATE INDEX ON t."""
     return text if re.match(r"using\b|\(", text) else f"({text})"
+
+
+def history_row(version: Version) -> bytes:
+    """A version as history_statement takes it, JSON."""
+    row = version.row
+    return b'{"key":%b,"base":%b,"row":%b,"end_lsn":"%b","place":%d,"at_us":%d}' % (
+        version.key,
+        (row.base if row else None) or b"null",
+        row.columns if row else b"null",
+        lsn_text(version.end_lsn).encode(),
+        version.place,
+        version.committed_us,
+    )

@@ -56,6 +56,43 @@ comment on table readside.mirrored is 'The shape of each source table as the mir
 comment on column readside.mirrored.former is 'Present column by former name: rows from before a rename may still come.';
 comment on column readside.mirrored.parked is 'Why it is left as it stood; null when it is kept up.';
 
+alter table readside.declared add column if not exists dead_letters bigint not null default 0;
+comment on column readside.declared.dead_letters is 'Parked changes of the tables that it reads: rows of it may be behind.';
+
+create table if not exists readside.dead_letters (
+    topic        text not null,
+    partition    integer not null,
+    "offset"     bigint not null,
+    "table"      text not null,
+    key          text not null,
+    old_key      text,
+    xid          bigint,
+    end_lsn      pg_lsn not null,
+    "order"      bigint not null,
+    committed_us bigint not null,
+    reason       text not null,
+    payload      bytea not null,
+    parked_at    timestamptz not null default now(),
+    asked        text check (asked in ('retry', 'drop')),
+    primary key (topic, partition, "offset")
+);
+comment on table readside.dead_letters is 'Changes that are parked: that cannot be applied, and what follows for their rows.';
+comment on column readside.dead_letters.key is 'The row''s key, JSON; like payload, a value: shown to nobody.';
+comment on column readside.dead_letters."order" is 'Place in its source transaction.';
+comment on column readside.dead_letters.asked is 'What an operator wants done with it, until the projector has taken it up.';
+
+create table if not exists readside.records (
+    topic     text not null,
+    partition integer not null,
+    read      bigint not null,
+    applied   bigint not null,
+    parked    bigint not null,
+    ignored   jsonb not null,
+    primary key (topic, partition)
+) with (fillfactor = 50);  -- updated about once a second
+comment on table readside.records is 'What became of the records read since the store was begun: read = applied + parked + all of ignored.';
+comment on column readside.records.ignored is 'Count by reason.';
+
 create or replace function readside.require_epoch(store_name text, expected bigint) returns void
 language plpgsql as $$
 begin

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
@@ -15,20 +14,25 @@ from typing import Any, LiteralString
 import psycopg
 from psycopg.sql import SQL
 
-from cdc.assembler import Transaction
+from cdc.assembler import Partition, Transaction
 from cdc.catalog import Table
 from cdc.change import Change
-from cdc.errors import Fatal, Fenced, Transient
+from cdc.errors import Refused
 from cdc.shapes import Shapes
 from projectors.batch import Segment, TableChanges, net_changes
 from projectors.checkpoint import Checkpoint, lsn_text
+from projectors.letters import Asked, DeadLetter
 from projectors.read_model import Declarations
-from projectors.serving import fence
+from projectors.refusal import RecordOf, Undo, refused_among
+from projectors.serving import fence, letters
 from projectors.serving.kept import Kept
 from projectors.serving.loading import Loading
-from projectors.serving.position import read_checkpoint, take_over
+from projectors.serving.position import move_parameters, read_checkpoint, take_over
+from projectors.serving.refresh import history_row
 from projectors.serving.schema import prepare_declared, prepare_mirror_indexes
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
+from projectors.serving.translated import translated
+from projectors.tally import Counts
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +41,6 @@ STORE = "serving"
 _PRUNE_INTERVAL_S = 10.0
 _REMEMBERED_PER_BATCH = 1_000
 _BATCHES_PER_TRUNCATE = 1_000
-_NAMED_PER_BATCH = 500
 _FEW_CHANGES = 500
 _CHANGES_PER_SEGMENT = 20_000
 
@@ -81,7 +84,7 @@ class ServingStore:
 
     def open(self) -> Checkpoint:
         """See Store. Read models whose declaration is new or changed are built from the mirror before this returns."""
-        with _translated():
+        with translated():
             self._connection = psycopg.connect(
                 self._dsn,
                 autocommit=True,
@@ -147,6 +150,31 @@ class ServingStore:
             self._remember(transactions)
             self._move(checkpoint, transactions)
 
+    def refused(self, changes: Iterable[Change]) -> Mapping[RecordOf, str]:
+        """See Store."""
+
+        def attempt(segment: Segment) -> None:
+            with self._transaction(pipelined=False, many_rows=True):
+                self._apply_segment(segment)
+                raise Undo
+
+        return refused_among(changes, attempt)
+
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """See Store."""
+        with translated():
+            return letters.stored_letters(self._connection)
+
+    def asked(self) -> Sequence[Asked]:
+        """See Store."""
+        with self._transaction(pipelined=False):
+            return letters.take_up_asked(self._connection)
+
+    def counts(self) -> Mapping[Partition, Counts]:
+        """See Store."""
+        with translated():
+            return letters.stored_counts(self._connection)
+
     def rest(self) -> None:
         """See Store."""
         if time.monotonic() - self._heard_at > fence.HEARD_S:
@@ -196,18 +224,7 @@ class ServingStore:
     def _append_histories(self, name: str, changes: TableChanges) -> None:
         if not changes.versions:
             return
-        versions = [
-            b'{"key":%b,"base":%b,"row":%b,"end_lsn":"%b","place":%d,"at_us":%d}'
-            % (
-                version.key,
-                (version.row.base if version.row else None) or b"null",
-                version.row.columns if version.row else b"null",
-                lsn_text(version.end_lsn).encode(),
-                version.place,
-                version.committed_us,
-            )
-            for version in changes.versions
-        ]
+        versions = [history_row(version) for version in changes.versions]
         for history in self._kept.histories[name]:
             self._execute(self._statements.history(history), {"rows": _array(versions)})
 
@@ -220,22 +237,10 @@ class ServingStore:
             self._pruned_at = time.monotonic()
 
     def _move(self, checkpoint: Checkpoint, transactions: Sequence[Transaction] = ()) -> None:
-        # Named to the listeners as far as a notification's 8,000 bytes go; unnamed, they look themselves.
-        few = 0 < len(transactions) <= _NAMED_PER_BATCH
-        named = " " + ",".join(str(transaction.xid) for transaction in transactions) if few else ""
-        self._execute(
-            MOVE,
-            {
-                "store": STORE,
-                "phase": checkpoint.phase,
-                "end_lsn": lsn_text(checkpoint.end_lsn),
-                "committed_at": checkpoint.committed_at,
-                "changes": checkpoint.changes,
-                "rate": checkpoint.rate,
-                "state": json.dumps(checkpoint.state),
-                "named": named,
-            },
-        )
+        self._execute(MOVE, move_parameters(STORE, checkpoint, [transaction.xid for transaction in transactions]))
+        letters.settle(self._execute, checkpoint)
+        if checkpoint.parked or checkpoint.released:
+            letters.note_incomplete(self._connection, self._kept.declarations, self._kept.tables.values())
 
     def _run(self, key: tuple[str, ...], statement: Any, rows: Sequence[bytes] | None = None) -> None:
         query = self._statements.render(key, lambda: statement)
@@ -249,7 +254,7 @@ class ServingStore:
         # Pipelined, everything is one network round trip: the fence first, the commit last. Connection.transaction()
         # would wait for the server at both ends. A failed connection is of no more use: whoever runs on opens another.
         try:
-            with _translated(), self._connection.pipeline() if pipelined else nullcontext():
+            with translated(), self._connection.pipeline() if pipelined else nullcontext():
                 self._execute("begin")
                 self._execute(REQUIRE_EPOCH, {"store": STORE, "epoch": self._epoch})
                 self._prepared = not many_rows
@@ -259,6 +264,9 @@ class ServingStore:
                 yield
                 self._execute("commit")
             self._heard_at = time.monotonic()
+        except (Refused, Undo):
+            self._connection.execute("rollback")
+            raise
         except BaseException:
             self._connection.close()
             raise
@@ -282,15 +290,3 @@ def _position(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _array(rows: Sequence[bytes]) -> str:
     return (b"[" + b",".join(rows) + b"]").decode()
-
-
-@contextmanager
-def _translated() -> Generator[None]:
-    try:
-        yield
-    except psycopg.OperationalError as exc:
-        raise Transient(f"the serving store does not answer: {type(exc).__name__}") from exc
-    except psycopg.Error as exc:
-        if exc.sqlstate == "RS001":
-            raise Fenced("another projector has taken the serving store over; this one stops") from exc
-        raise Fatal(f"the serving store refused: {exc.diag.message_primary} ({exc.sqlstate})") from exc

@@ -71,7 +71,7 @@ def test_a_prefix_and_then_the_whole_transaction_is_one_transaction(assembler):
     assembler.add_end(END, 0, end(7, 20, 2))
     [transaction] = assembler.take(1000)
     assert [c.order for c in transaction.changes] == [1, 2]
-    assert assembler.counters.duplicates == 1
+    assert sum(assembler.repeated.values()) == 1
 
 
 def test_a_repeated_transaction_is_recognised_whatever_comes_first(assembler):
@@ -119,7 +119,7 @@ def test_a_large_transaction_is_handed_out_in_order_and_only_once_iterated_or_tw
     [transaction] = assembler.take(1000)
     assert list(transaction.changes) == list(transaction.changes) == made
     assert len(transaction.changes) == 10
-    assert assembler.counters.duplicates == 2
+    assert sum(assembler.repeated.values()) == 2
     assert list((tmp_path / "spool").iterdir()) == [], "the file has no name, so it cannot outlive the process"
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from cdc.change import PLACEHOLDER, decode_change, decode_end
+from cdc.change import decode_change, decode_end
 from cdc.errors import Poison
+from cdc.unavailable import PLACEHOLDER
 
 KEY = b'{"id":1}'
 SOURCE = {

@@ -13,6 +13,7 @@ import msgspec
 from cdc import assembler, change
 from cdc.assembler import Assembler, Transaction
 from cdc.change import Change
+from cdc.unavailable import PLACEHOLDER
 from projectors import batch
 from projectors.serving import rollup, store
 from projectors.serving.relation import Relation
@@ -135,7 +136,7 @@ def pending_forgotten() -> Mutant:
 
 def old_key_ignored() -> Mutant:
     """Does not look where a row was before its key changed."""
-    return patch.object(change, "_old_key", lambda _headers: None)
+    return patch.object(change, "old_key_of", lambda _headers: None)
 
 
 def before_trusted() -> Mutant:
@@ -143,14 +144,14 @@ def before_trusted() -> Mutant:
 
     def mutated(row: bytes) -> bytes:
         columns = msgspec.json.decode(row)
-        return msgspec.json.encode({n: None if change.PLACEHOLDER in str(v) else v for n, v in columns.items()})
+        return msgspec.json.encode({n: None if PLACEHOLDER in str(v) else v for n, v in columns.items()})
 
-    return patch.object(change, "_without_unavailable", mutated)
+    return patch.object(change, "without_unavailable", mutated)
 
 
 def placeholder_stored() -> Mutant:
     """Takes the placeholder for a value."""
-    return patch.object(change, "_without_unavailable", lambda row: row)
+    return patch.object(change, "without_unavailable", lambda row: row)
 
 
 def last_record_wins() -> Mutant:

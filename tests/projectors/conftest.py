@@ -48,6 +48,8 @@ class Pipeline:
         self.snapshots = ScriptedSnapshots(self.source)
         self._make_store = make_store
         self.parked_on_change: tuple[str, ...] = ()
+        self.parked_on_poison: tuple[str, ...] = ()
+        self.most_dead_letters = 100
         self.requests: list[str] = []  # for snapshots, by the projectors
 
     def commit(self, *statements: str) -> None:
@@ -110,10 +112,20 @@ class Pipeline:
         tables, shapes = known or self.catalogue()
         store = self._make_store(tables, shapes)
         # So few that transactions go through the spool, and partitions are made to wait for each other.
-        settings = Settings(topic_prefix=PREFIX, data_dir=self._directory, buffered_changes=5)
+        settings = Settings(
+            topic_prefix=PREFIX, data_dir=self._directory, buffered_changes=5, dead_letters=self.most_dead_letters
+        )
         try:
-            watch = Watch(lambda: read_shapes(self._dsn, "readside"), shapes)
-            Projector(settings, store, tables, reader, watch=watch, control=control, request=self._request).run(stop)
+            Projector(
+                settings,
+                store,
+                tables,
+                reader,
+                watch=Watch(lambda: read_shapes(self._dsn, "readside"), shapes),
+                control=control,
+                request=self._request,
+                parks=lambda table: table in self.parked_on_poison,
+            ).run(stop)
         except BaseException:
             store.close()
             raise

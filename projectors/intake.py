@@ -1,0 +1,179 @@
+"""A projector's way in: each record that was read goes to the assembler, is ignored for a named reason, or is parked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cdc import canary
+from cdc.assembler import Assembler, Partition
+from cdc.catalog import Table, message_topic, topics_of, transaction_topic
+from cdc.change import Change, decode_change, decode_end
+from cdc.control import barrier_generation
+from cdc.errors import HistoryLost, Poison, SourceChanged, Unreadable
+from cdc.poison import locate
+from cdc.reader import LogReader, Record, require_same_topic
+from config.settings import Settings
+from projectors.tally import Tally
+
+
+class Intake:
+    """What one projector has read and not applied yet, and all that its next checkpoint says of reading."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        tables: Sequence[Table],
+        tally: Tally,
+        parks: Callable[[str], bool],
+        on_its_way: Callable[[int], bool],
+    ) -> None:
+        """``parks``: whether a table's records that cannot be understood are parked; ``on_its_way``: whether a snapshot
+        later than a generation has begun."""
+        self._settings = settings
+        self._tables = tables
+        self._tally = tally
+        self._parks = parks
+        self._on_its_way = on_its_way
+        self.topics = topics_of(settings.topic_prefix, tables)  #: by topic, its table
+        self.transaction_topic = transaction_topic(settings.topic_prefix)
+        self._message_topic = message_topic(settings.topic_prefix)
+        self.topics_read = frozenset({*self.topics, self.transaction_topic, self._message_topic})
+        self.generation = 0  #: of the snapshot that the store was loaded from last
+        self.superseded = False  #: a record of a later snapshot was read
+        self.poisoned: set[int] = set()  #: transactions in which something could not be understood
+        self.outside: list[Change] = []  #: what could not be understood and names no transaction; taken with a batch
+        self.assembler = self._assembler({})
+
+    def take_up(self, state: Mapping[str, Any], reader: LogReader, *, superseded: bool = False) -> None:
+        """Read on as whoever had this state; raises SourceChanged when a topic was made anew since.
+
+        What is unfinished will be read again; or a snapshot supersedes it.
+        """
+        for partition, count in self.waiting().items():
+            if superseded:
+                self._tally.ignore(partition, "superseded", count)
+            else:
+                self._tally.unread({partition: count})
+        self.outside.clear()
+        self.poisoned.clear()
+        self._canaries = canary.Watch(state.get("canaries"))
+        self.assembler = self._assembler(state)
+        self._topic_ids = reader.topic_ids(sorted(self.topics_read))
+        for topic, known in state.get("topics", {}).items():
+            require_same_topic(topic, known, self._topic_ids.get(topic, ""))
+
+    def state(self) -> dict[str, Any]:
+        """What take_up takes, as of what was handed out last."""
+        own = {"generation": self.generation, "topics": self._topic_ids, "canaries": self._canaries.state()}
+        return self.assembler.state() | own
+
+    def feed(self, record: Record, *, in_snapshot: bool = False) -> Change | None:
+        """Take in a record; a snapshot's row is returned instead. Raises Unreadable and other errors of Fatal."""
+        partition, offset, value, tally = record.partition, record.offset, record.value, self._tally
+        tally.of(partition).read += 1
+        if value is None:  # a tombstone, after each delete; or a barrier
+            self.assembler.passed(partition, offset)
+            tally.ignore(partition, "tombstone")
+            if record.headers and (barrier_generation(record.headers) or 0) > self.generation:
+                self.superseded = True
+            return None
+        try:
+            if partition[0] == self.transaction_topic:
+                end = decode_end(value)
+                tally.ignore(partition, "transaction boundary")
+                if end is None:
+                    self.assembler.passed(partition, offset)
+                else:
+                    self.assembler.add_end(partition, offset, end)
+                return None
+            if partition[0] == self._message_topic:
+                self.assembler.passed(partition, offset)
+                tally.ignore(partition, "logical message")
+                self._see_canary(value)
+                return None
+            change = decode_change(value, record.key, record.headers, partition[1], offset)
+        except Poison as exc:
+            change = self._located(record, exc)
+        if change is None:
+            self.assembler.passed(partition, offset)
+            tally.ignore(partition, "logical message")
+        elif change.xid is not None:
+            self.assembler.add(partition, offset, change)
+        elif in_snapshot:
+            self.assembler.passed(partition, offset)
+            return change
+        elif self.assembler.has_passed(partition, offset):
+            tally.ignore(partition, "repeated")
+        elif change.op == "x":
+            self.assembler.passed(partition, offset)
+            self.outside.append(change)
+        else:
+            tally.ignore(partition, "superseded")
+            if not self._on_its_way(self.generation):
+                raise SourceChanged(
+                    f"{partition[0]}[{partition[1]}]@{offset} is a row of a snapshot that readside did not take; "
+                    "take one with `python -m cdc snapshot` to bring this store in line"
+                )
+            self.superseded = True
+        return None
+
+    def waiting(self) -> dict[Partition, int]:
+        """Records that were read and came to no end yet."""
+        waiting = self.assembler.unfinished()
+        for change in self.outside:
+            partition = self.partition_of(change)
+            waiting[partition] = waiting.get(partition, 0) + 1
+        return waiting
+
+    def repeated(self) -> None:
+        """Count what the assembler found to be repeated."""
+        for partition, count in self.assembler.repeated.items():
+            self._tally.ignore(partition, "repeated", count)
+        self.assembler.repeated.clear()
+
+    def partition_of(self, change: Change) -> Partition:
+        """Where a change's record lies."""
+        return self._topic_names[change.table], change.partition
+
+    def _located(self, record: Record, poison: Poison) -> Change:
+        topic, number = record.partition
+        place = f"{topic}[{number}]@{record.offset}"
+        table = self.topics[topic].qualified if topic in self.topics else None
+        if table is None or not self._parks(table):
+            way_out = (
+                ""
+                if table is None
+                else f"; park it and what follows for its row with READSIDE_PARKED_ON_POISON={table}, or"
+            )
+            raise Unreadable(
+                f"{place}: {poison}; the store stops here rather than skip it{way_out} take a new snapshot"
+            )
+        assert record.value is not None
+        change = locate(record.value, record.key, record.headers, table, str(poison), number, record.offset)
+        if change is None:
+            raise Unreadable(
+                f"{place}: {poison}; it cannot be parked, because it does not say which row or which place in a "
+                "transaction it is; take a new snapshot: `python -m cdc snapshot`"
+            ) from poison
+        if change.xid is not None:
+            self.poisoned.add(change.xid)
+        return change
+
+    def _see_canary(self, value: bytes) -> None:
+        try:
+            self._canaries.see(value)
+        except HistoryLost:
+            if not self._on_its_way(self.generation):
+                raise
+            self.superseded = True  # a new snapshot has a slot of its own: the canaries in between came nowhere
+
+    def _assembler(self, state: Mapping[str, Any]) -> Assembler:
+        self._topic_names = {table.qualified: topic for topic, table in self.topics.items()}
+        return Assembler(
+            self._topic_names,
+            self.transaction_topic,
+            state,
+            spool=self._settings.data_dir / "spool",
+            most_in_memory=self._settings.buffered_changes // 5,
+        )

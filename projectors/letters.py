@@ -1,0 +1,115 @@
+"""Dead letters: changes that are parked, because they cannot be applied or because something of their row is parked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from cdc.assembler import Transaction
+from cdc.change import Change
+from cdc.poison import decode_again
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Change).decode
+
+
+class Place(NamedTuple):
+    """A record's place in Kafka: what a dead letter is known by."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]@{self.offset}"
+
+
+def place_of(text: str) -> Place | None:
+    """The reverse of ``str(place)``; None for anything else."""
+    head, _, offset = text.rpartition("]@")
+    topic, _, partition = head.rpartition("[")
+    if not (topic and partition.isdecimal() and offset.isdecimal()):
+        return None
+    return Place(topic, int(partition), int(offset))
+
+
+class Asked(NamedTuple):
+    """What an operator wants."""
+
+    place: Place
+    action: Literal["retry", "drop"]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A parked change. ``key``, ``old_key`` and ``payload`` hold values: they go nowhere but into the store."""
+
+    place: Place
+    table: str  #: schema.table
+    key: bytes  #: JSON, in one form for equal keys
+    old_key: bytes | None  #: the row's key before, for the second half of a key change
+    xid: int | None  #: the source transaction, 32 bit; None when the record names none
+    end_lsn: int  #: of the source transaction, or of the one applied last before a record that names none
+    order: int  #: place in the transaction
+    committed_us: int
+    reason: str
+    payload: bytes
+
+    @property
+    def change(self) -> Change:
+        """What is to be applied. Raises Poison when it still cannot be understood."""
+        change = _decode(self.payload)
+        return decode_again(change) if change.op == "x" else change
+
+    @property
+    def position(self) -> tuple[int, int, int]:
+        """Sorts letters of one row as they are to be applied."""
+        return self.end_lsn, self.order, self.place.offset
+
+
+def letter_of(change: Change, topic: str, transaction: Transaction | None, end_lsn: int, reason: str) -> DeadLetter:
+    """A letter of a change; ``transaction``: the one it belongs to, else ``end_lsn`` says after which it came."""
+    assert change.key is not None
+    return DeadLetter(
+        place=Place(topic, change.partition, change.offset),
+        table=change.table,
+        key=canonical(change.key),
+        old_key=canonical(change.old_key) if change.old_key is not None else None,
+        xid=change.xid,
+        end_lsn=transaction.end_lsn if transaction else end_lsn,
+        order=change.order,
+        committed_us=transaction.committed_us if transaction else change.committed_us,
+        reason=reason,
+        payload=_encode(change),
+    )
+
+
+def canonical(key: bytes) -> bytes:
+    """A key's JSON in one form for equal keys."""
+    return msgspec.json.encode(msgspec.json.decode(key))
+
+
+def together(letters: Iterable[DeadLetter], first: DeadLetter) -> list[DeadLetter]:
+    """``first`` and all that have to be applied in one order with it, in that order: those of its key, and of every key
+    that the row had before or after."""
+    of_table = [letter for letter in letters if letter.table == first.table]
+    keys, grown = {first.key}, True
+    while grown:
+        links = [{letter.key, letter.old_key} - {None} for letter in of_table]
+        more = {key for link in links if link & keys for key in link if key is not None}
+        grown = not more <= keys
+        keys |= more
+    return sorted((letter for letter in of_table if letter.key in keys), key=lambda letter: letter.position)
+
+
+def transactions_of(letters: Iterable[DeadLetter]) -> Iterator[tuple[Transaction, list[DeadLetter]]]:
+    """Letters of one order as the parts of source transactions that they are. Raises Poison when it comes to one that
+    still cannot be understood."""
+    for (xid, end_lsn), group in groupby(letters, key=lambda letter: (letter.xid, letter.end_lsn)):
+        of = list(group)
+        changes = [letter.change for letter in of]
+        yield Transaction(xid or 0, end_lsn, of[0].committed_us, changes), of

@@ -1,0 +1,255 @@
+"""Sets changes aside that cannot be applied, with everything that comes for their rows after them (decision 0014).
+
+A row of which something is parked stays as it was. What follows for it is parked behind, in order, whether it could be
+applied or not; so is what a change of its key leads to. A TRUNCATE and a later snapshot say what became of every row, so
+they release what is parked before them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from cdc.assembler import Transaction
+from cdc.change import Change
+from cdc.errors import Poison, Refused, Unreadable
+from cdc.spool import Changes
+from projectors.checkpoint import Checkpoint, Store
+from projectors.letters import DeadLetter, Place, canonical, letter_of, together, transactions_of
+from projectors.tally import Tally
+
+logger = logging.getLogger(__name__)
+
+
+class Parked:
+    """The dead letters of one store, and what is blocked by them. Used by one thread at a time."""
+
+    def __init__(
+        self,
+        store: Store,
+        tally: Tally,
+        topics: Mapping[str, str],
+        parks: Callable[[str], bool],
+        most: int,
+    ) -> None:
+        """``topics``: topic by schema.table; ``parks``: whether a table's changes may be parked; ``most``: letters that
+        the store keeps before it stops."""
+        self._store = store
+        self._tally = tally
+        self._topics = topics
+        self._parks = parks
+        self._most = most
+        self._letters = {letter.place: letter for letter in store.dead_letters()}
+        self._blocked: dict[tuple[str, bytes], Place] = {}  # by row, the letter that came first
+        self._block()
+
+    def sift(
+        self, transactions: Sequence[Transaction], outside: Sequence[Change], poisoned: set[int], end_lsn: int
+    ) -> tuple[Sequence[Transaction], dict[Place, DeadLetter], set[Place]]:
+        """The transactions without what has to be parked, that, and what is released.
+
+        ``outside``: what could not be understood and came in no transaction, after the one that ended at ``end_lsn``;
+        ``poisoned``: xids of transactions that may hold something of op x.
+        """
+        parked: dict[Place, DeadLetter] = {}
+        released: set[Place] = set()
+        for change in outside:
+            self._tally.apply({(self._topics[change.table], change.partition): 1})
+            self._park(change, None, end_lsn, change.poison or "", parked)
+        if not (self._blocked or poisoned or outside):
+            return transactions, parked, released
+        kept: list[Transaction] = []
+        for transaction in transactions:
+            orders: set[int] = set()
+            for change in transaction.changes if self._blocked or transaction.xid in poisoned else ():
+                if change.op == "t":
+                    released |= self._release_table(change.table, transaction, change.order, parked)
+                elif reason := self._why(change):
+                    self._park(change, transaction, transaction.end_lsn, reason, parked)
+                    orders.add(change.order)
+            poisoned.discard(transaction.xid)
+            kept.append(replace(transaction, changes=_Without(transaction.changes, orders)) if orders else transaction)
+        return kept, parked, released
+
+    def sift_rows(self, changes: Sequence[Change], parked: dict[Place, DeadLetter]) -> Sequence[Change]:
+        """A snapshot's rows without those that cannot be understood, which are added to ``parked``."""
+        for change in changes:
+            if change.op == "x":
+                self._park(change, None, change.lsn, change.poison or "", parked)
+        return [change for change in changes if change.op != "x"] if parked else changes
+
+    def release_all(self) -> set[Place]:
+        """A snapshot is loaded: whatever is parked is out of date."""
+        released = set(self._letters)
+        for place in released:
+            self._tally.release((place.topic, place.partition), "superseded")
+        self._letters.clear()
+        self._blocked.clear()
+        return released
+
+    def refuse(
+        self, refusal: Refused, transactions: Sequence[Transaction], checkpoint: Checkpoint
+    ) -> tuple[Sequence[Transaction], Checkpoint]:
+        """The same batch without the changes that the store does not take. Raises the refusal if they may not be parked,
+        or none of them is to blame."""
+        if not any(self._parks(table) for table in self._topics):
+            raise refusal
+        found = self._store.refused(change for transaction in transactions for change in transaction.changes)
+        if not found:
+            raise refusal
+        by_place: dict[Place, str] = {}
+        for (table, partition, offset), why in found.items():
+            place = Place(self._topics[table], partition, offset)
+            if not self._parks(table):
+                raise Refused(
+                    f"{place}: {why}; park it and what follows for its row with READSIDE_PARKED_ON_POISON={table}, or "
+                    "take a new snapshot"
+                )
+            by_place[place] = why
+        parked: dict[Place, DeadLetter] = {}
+        refused: set[Place] = set()
+        kept: list[Transaction] = []
+        for transaction in transactions:
+            orders: set[int] = set()
+            for change in transaction.changes:
+                if change.op == "t":
+                    self._release_table(change.table, transaction, change.order, parked)
+                elif reason := by_place.get(self._place_of(change)) or self._why(change):
+                    self._park(change, transaction, transaction.end_lsn, reason, parked)
+                    refused.add(self._place_of(change))
+                    orders.add(change.order)
+            kept.append(replace(transaction, changes=_Without(transaction.changes, orders)) if orders else transaction)
+        counts = {
+            partition: replace(counts, ignored=dict(counts.ignored)) for partition, counts in checkpoint.counts.items()
+        }
+        of_batch = Tally(counts)
+        for place in refused if counts else ():
+            of_batch.park((place.topic, place.partition))
+            if place not in parked:
+                of_batch.release((place.topic, place.partition), "superseded")
+        return kept, replace(
+            checkpoint,
+            changes=checkpoint.changes - len(refused),
+            parked=[*checkpoint.parked, *parked.values()],
+            counts=of_batch.counts,
+        )
+
+    def carry_out(self, checkpoint: Callable[[int], Checkpoint]) -> None:
+        """Do what operators asked for. ``checkpoint``: where the store stands, with so many more changes applied."""
+        for asked in self._store.asked():
+            if (letter := self._letters.get(asked.place)) is None:
+                continue
+            if asked.action == "drop":
+                self._settle([letter], [], checkpoint, drop=True)
+                logger.warning(
+                    "dead letter dropped", extra={"action": "dead_letter_dropped", "place": str(letter.place)}
+                )
+            else:
+                self._retry(letter, checkpoint)
+
+    def _retry(self, first: DeadLetter, checkpoint: Callable[[int], Checkpoint]) -> None:
+        letters = together(self._letters.values(), first)
+        applied = 0
+        try:
+            for transaction, of in transactions_of(letters):
+                self._settle(of, [transaction], checkpoint, drop=False)
+                applied += len(of)
+        except (Poison, Refused) as exc:
+            left = letters[applied]
+            logger.warning(
+                "dead letter stays", extra={"action": "dead_letter_stays", "place": str(left.place), "reason": str(exc)}
+            )
+            again = replace(left, reason=str(exc))
+            self._letters[left.place] = again
+            self._store.apply((), replace(checkpoint(0), parked=[again], released=[left.place]))
+        logger.info(
+            "dead letters retried",
+            extra={"action": "dead_letters_retried", "place": str(first.place), "applied": applied},
+        )
+
+    def _settle(
+        self,
+        letters: Sequence[DeadLetter],
+        transactions: Sequence[Transaction],
+        checkpoint: Callable[[int], Checkpoint],
+        *,
+        drop: bool,
+    ) -> None:
+        for letter in letters:
+            self._tally.release((letter.place.topic, letter.place.partition), "dropped" if drop else None)
+        try:
+            position = checkpoint(sum(len(transaction.changes) for transaction in transactions))
+            self._store.apply(transactions, replace(position, released=[letter.place for letter in letters]))
+        except Refused:
+            for letter in letters:
+                self._tally.park((letter.place.topic, letter.place.partition))
+            raise
+        for letter in letters:
+            del self._letters[letter.place]
+        self._block()
+
+    def _why(self, change: Change) -> str | None:
+        if change.op == "x":
+            return change.poison
+        for key in (change.key, change.old_key):
+            if key is not None and (first := self._blocked.get((change.table, canonical(key)))):
+                return f"behind {first}"
+        return None
+
+    def _park(
+        self,
+        change: Change,
+        transaction: Transaction | None,
+        end_lsn: int,
+        reason: str,
+        parked: dict[Place, DeadLetter],
+    ) -> None:
+        letter = letter_of(change, self._topics[change.table], transaction, end_lsn, reason)
+        if len(self._letters) >= self._most:
+            raise Unreadable(
+                f"{letter.place}: {len(self._letters)} changes are parked already; settle them with `readside "
+                "dead-letters`, take a new snapshot, or raise READSIDE_DEAD_LETTERS"
+            )
+        self._letters[letter.place] = parked[letter.place] = letter
+        self._blocked.setdefault((letter.table, letter.key), letter.place)
+        self._tally.park((letter.place.topic, letter.place.partition))
+        logger.warning("change parked", extra={"action": "change_parked", "place": str(letter.place), "reason": reason})
+
+    def _release_table(
+        self, table: str, transaction: Transaction, order: int, parked: dict[Place, DeadLetter]
+    ) -> set[Place]:
+        """Release what is parked of a table before a TRUNCATE; those in ``parked`` are taken out, the others returned."""
+        before = (transaction.end_lsn, order)
+        places = {p for p, letter in self._letters.items() if letter.table == table and letter.position[:2] < before}
+        for place in places:
+            del self._letters[place]
+            self._tally.release((place.topic, place.partition), "superseded")
+        self._block()
+        stored = places - parked.keys()
+        for place in places & parked.keys():
+            del parked[place]
+        return stored
+
+    def _block(self) -> None:
+        self._blocked = {}
+        for letter in sorted(self._letters.values(), key=lambda letter: letter.position):
+            self._blocked.setdefault((letter.table, letter.key), letter.place)
+
+    def _place_of(self, change: Change) -> Place:
+        return Place(self._topics[change.table], change.partition, change.offset)
+
+
+class _Without:
+    """A transaction's changes but for some places in it."""
+
+    def __init__(self, changes: Changes, orders: Container[int]) -> None:
+        self._changes = changes
+        self._orders = orders
+        self._count = sum(1 for change in changes if change.order not in orders)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Change]:
+        return (change for change in self._changes if change.order not in self._orders)
