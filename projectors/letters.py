@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,6 +12,7 @@ import msgspec
 
 from cdc.assembler import Transaction
 from cdc.change import Change
+from cdc.lsn import lsn_text
 from cdc.poison import decode_again
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -64,6 +66,21 @@ class DeadLetter:
         """What is to be applied. Raises Poison when it still cannot be understood."""
         change = _decode(self.payload)
         return decode_again(change) if change.op == "x" else change
+
+    @property
+    def shown(self) -> dict[str, str | int | None]:
+        """What an operator may see of it: no values."""
+        return {
+            "id": str(self.place),
+            **self.place._asdict(),
+            "table": self.table,
+            "key_hash": hashlib.sha256(self.key).hexdigest()[:16],
+            "xid": self.xid,
+            "end_lsn": lsn_text(self.end_lsn),
+            "order": self.order,
+            "bytes": len(self.payload),
+            "reason": self.reason,
+        }
 
     @property
     def position(self) -> tuple[int, int, int]:

@@ -193,7 +193,11 @@ class Parked:
         if change.op == "x":
             return change.poison
         for key in (change.key, change.old_key):
-            if key is not None and (first := self._blocked.get((change.table, canonical(key)))):
+            if key is None or (first := self._blocked.get((change.table, canonical(key)))) is None:
+                continue
+            # What names no transaction stands where it lies: behind what was read before it, to be applied only now.
+            alone = self._letters[first].xid is None and change.partition == first.partition
+            if not (alone and change.offset < first.offset):
                 return f"behind {first}"
         return None
 

@@ -32,6 +32,7 @@ class _Stamp(msgspec.Struct, frozen=True, kw_only=True):
     """What every answer of the endpoint, rows or problem, may say of itself."""
 
     as_of: datetime | None = None
+    incomplete: str | None = None
     type: str = ""
     actual: str | None = None
 
@@ -103,7 +104,9 @@ class Analytics:
                 "analytics-unavailable", f"Asking it failed: {type(error).__name__}.", headers={"Retry-After": "1"}
             ) from error
         stamp = msgspec.json.decode(response.content, type=_Stamp)
-        headers = freshness_headers(stamp.as_of, stale=stale) if stamp.as_of is not None else {}
+        headers = (
+            freshness_headers(stamp.as_of, stale=stale, incomplete=stamp.incomplete) if stamp.as_of is not None else {}
+        )
         if "Retry-After" in response.headers:
             headers["Retry-After"] = response.headers["Retry-After"]
         media_type = response.headers.get("Content-Type", "application/json")

@@ -151,6 +151,8 @@ def store_hop(sight: Sight, name: str, seen: Seen[StoreView]) -> Hop:
     age_s = (sight.at - position.committed_at).total_seconds() if position.committed_at else None
     behind = bool(lag_changes) or (age_s is not None and age_s > sight.stale_s)
     state, why = _lateness(position, lag_changes, age_s, sight.stale_s, log)
+    if state == "ok" and seen.value is not None:
+        state, why = _completeness(seen.value)
     return Hop(
         name=name,
         state=state,
@@ -174,6 +176,14 @@ def _lateness(
     return "degraded", f"nothing has come for {age_s:.0f} s, not even a pulse; look at capture and transport"
 
 
+def _completeness(view: StoreView) -> tuple[State, str]:
+    if view.dead_letters:
+        return "degraded", f"{view.dead_letters} changes are parked; see `readside dead-letters list`"
+    if parked := [f"{rows.name} ({rows.incomplete})" for rows in view.models if rows.incomplete]:
+        return "degraded", f"read models stand still: {', '.join(parked)}"
+    return "ok", ""
+
+
 def _lag(ends: Offsets, position: Position, bookkeeping: frozenset[str]) -> int:
     read = {topic: ends[topic] for topic in ends if topic in position.topics or not position.topics}
     return lag_of(read, position.frontier, bookkeeping)
@@ -192,11 +202,23 @@ def lag_of(ends: Offsets, frontier: Offsets, bookkeeping: frozenset[str]) -> int
 def models(sight: Sight) -> tuple[Model, ...]:
     """The read models of both stores."""
     return tuple(
-        Model(name=rows.name, store=name, version=rows.version, as_of=_as_of(seen.value), rows=rows.rows)
+        Model(
+            name=rows.name,
+            store=name,
+            version=rows.version,
+            as_of=_as_of(seen.value),
+            rows=rows.rows,
+            incomplete=rows.incomplete,
+        )
         for name, seen in (("serving", sight.serving), ("analytics", sight.analytics))
         if seen.value is not None
         for rows in seen.value.models
     )
+
+
+def dead_letters(sight: Sight) -> int:
+    """Parked changes, of both stores."""
+    return sum(seen.value.dead_letters for seen in (sight.serving, sight.analytics) if seen.value is not None)
 
 
 def _as_of(view: StoreView) -> str | None:

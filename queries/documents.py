@@ -16,7 +16,7 @@ from operator import attrgetter
 from psycopg import sql
 
 from queries import metrics
-from queries.store import Snapshot, Store, require_filled, stale_read, too_many_waiting
+from queries.store import Snapshot, Store, incomplete_of, require_filled, stale_read, too_many_waiting
 from queries.tokens import Demand
 from queries.watch import COVERED
 
@@ -125,15 +125,15 @@ class Documents:
             rows = conn.execute(_statement(model), parameters).fetchall()
         require_filled(rows)
         return [
-            Snapshot(as_of=as_of, end_lsn=end_lsn, covered=covered, rows=[(version, document)])
-            for _, as_of, end_lsn, covered, version, document in rows
+            Snapshot(as_of=as_of, end_lsn=end_lsn, covered=covered, incomplete=incomplete, rows=[(version, document)])
+            for _, as_of, end_lsn, covered, incomplete, version, document in rows
         ]
 
 
 def _statement(model: str) -> sql.Composed:
     return sql.SQL(
         """
-        select c.phase, c.committed_at, c.end_lsn::text, {covered}, m.version, m.document::text
+        select c.phase, c.committed_at, c.end_lsn::text, {covered}, {incomplete}, m.version, m.document::text
           from readside.checkpoint c
          cross join unnest(%(keys)s::bigint[], %(xids)s::bigint[], %(lsns)s::text[]::pg_lsn[])
                with ordinality as wanted(key, xid, lsn, place)
@@ -141,7 +141,7 @@ def _statement(model: str) -> sql.Composed:
          where c.store = 'serving'
          order by wanted.place
         """
-    ).format(covered=sql.SQL(COVERED), model=sql.Identifier("read_models", model))
+    ).format(covered=sql.SQL(COVERED), incomplete=incomplete_of(model), model=sql.Identifier("read_models", model))
 
 
 def _deliver(answers: _Answers) -> None:

@@ -65,7 +65,7 @@ def listing(
         parameters["after"], parameters["after_id"] = cursors.decode(scope, page.cursor)
         conditions.append(_after(what))
     parameters |= {"rows": page.limit + 1, "owner": owner.key if owner else None}
-    statement = statement_over(_rows(what, conditions, owner), "q.sort desc nulls last, q.id desc")
+    statement = statement_over(_rows(what, conditions, owner), what.model, "q.sort desc nulls last, q.id desc")
     try:
         snapshot = store.read(statement, parameters, demand)
     except psycopg.DataError as error:  # only a cursor made by hand gets here: all else is bound with its own type

@@ -63,6 +63,8 @@ class Model:
     version: int | None
     as_of: str | None
     rows: int
+    #: Why rows of it may be behind the rest: a parked table, dead letters; None when none is.
+    incomplete: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,7 @@ class Health:
     components: tuple[Component, ...]
     hops: tuple[Hop, ...]
     models: tuple[Model, ...]
-    #: Parked changes. A projector stops at a change it cannot apply and parks none.
+    #: Parked changes, of both stores.
     dead_letters: int
     #: The worst of the components' and hops'.
     state: State

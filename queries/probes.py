@@ -58,6 +58,7 @@ class Rows:
     name: str
     version: int | None
     rows: int
+    incomplete: str | None = None  #: why rows of it may be behind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,7 @@ class StoreView:
 
     position: Position | None
     models: tuple[Rows, ...]
+    dead_letters: int = 0
 
 
 class _State(msgspec.Struct):
@@ -75,6 +77,8 @@ class _State(msgspec.Struct):
     changes: int
     rate: float
     state: dict[str, Any]
+    dead_letters: int = 0
+    incomplete: dict[str, str] = {}
 
 
 class _Counts(msgspec.Struct):
@@ -155,7 +159,9 @@ def serving(dsn: str) -> StoreView:
         ).fetchone()
         models = conn.execute(
             """
-            select d.name, d.version, coalesce(s.n_live_tup, 0)
+            select d.name, d.version, coalesce(s.n_live_tup, 0),
+                   case when d.parked is not null then 'parked: ' || d.parked
+                        when d.dead_letters > 0 then d.dead_letters || ' dead letters' end
               from readside.declared d
               join pg_stat_user_tables s on s.schemaname = 'read_models' and s.relname = d.name
              where d.kind = 'read_model'
@@ -163,8 +169,10 @@ def serving(dsn: str) -> StoreView:
             """
         ).fetchall()
         counted = tuple(
-            Rows(name=name, version=version, rows=_rows(conn, name, many)) for name, version, many in models
+            Rows(name=name, version=version, rows=_rows(conn, name, many), incomplete=incomplete)
+            for name, version, many, incomplete in models
         )
+        parked = conn.execute("select count(*) from readside.dead_letters").fetchone()
     if row is None:
         return StoreView(position=None, models=counted)
     phase, end_lsn, committed_at, changes, rate, frontier, topics = row
@@ -177,7 +185,7 @@ def serving(dsn: str) -> StoreView:
         frontier=frontier or {},
         topics=frozenset(topics or ()),
     )
-    return StoreView(position=position, models=counted)
+    return StoreView(position=position, models=counted, dead_letters=parked[0] if parked else 0)
 
 
 def _rows(conn: psycopg.Connection[Any], model: str, estimate: int) -> int:
@@ -206,12 +214,13 @@ def analytics(settings: Settings) -> StoreView:
     )
     names = [model.name for model in registry.load(settings.models).of_store("analytics").read_models]
     if at.phase == "snapshot" or not names:
-        return StoreView(position=position, models=())
+        return StoreView(position=position, models=(), dead_letters=at.dead_letters)
     # The names come from declarations, which allow plain identifiers only.
     counts = " union all ".join(f"select '{name}' as name, count(*) as rows from {name}" for name in sorted(names))  # noqa: S608
     answer = _http().post(f"{base}/sql", json={"sql": counts}).raise_for_status()
     rows = msgspec.json.decode(answer.content, type=_Counts).rows
-    return StoreView(position=position, models=tuple(Rows(name=name, version=None, rows=many) for name, many in rows))
+    models = tuple(Rows(name=name, version=None, rows=many, incomplete=at.incomplete.get(name)) for name, many in rows)
+    return StoreView(position=position, models=models, dead_letters=at.dead_letters)
 
 
 def connector(settings: Settings) -> tuple[str, str] | None:

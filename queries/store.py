@@ -50,13 +50,15 @@ class Snapshot:
     #: Whether the token's write is among what was seen.
     covered: bool
     rows: list[tuple[Any, ...]]
+    #: Why rows of the read model may be behind the rest; None when none is.
+    incomplete: str | None = None
     #: The demand was not met, and the caller takes what there is.
     stale: bool = False
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers of every answer made from this snapshot."""
-        return freshness_headers(self.as_of, stale=self.stale)
+        return freshness_headers(self.as_of, stale=self.stale, incomplete=self.incomplete)
 
 
 def rfc3339(at: datetime) -> str:
@@ -64,10 +66,16 @@ def rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def freshness_headers(as_of: datetime, *, stale: bool = False) -> dict[str, str]:
-    """``Readside-As-Of`` and ``Readside-Lag-Ms``; clocks that disagree never make a negative lag."""
+def freshness_headers(as_of: datetime, *, stale: bool = False, incomplete: str | None = None) -> dict[str, str]:
+    """``Readside-As-Of`` and ``Readside-Lag-Ms``; clocks that disagree never make a negative lag.
+
+    ``Readside-Stale`` says that a demand was not met, ``Readside-Incomplete`` why rows may be behind: ``parked``, because
+    a table changed at the source, or ``3 dead letters``.
+    """
     lag_ms = max(0, int((datetime.now(UTC) - as_of).total_seconds() * 1000))
     headers = {"Readside-As-Of": rfc3339(as_of), "Readside-Lag-Ms": str(lag_ms)}
+    if incomplete:
+        headers["Readside-Incomplete"] = incomplete
     return headers | {"Readside-Stale": "true"} if stale else headers
 
 
@@ -150,8 +158,10 @@ class Store:
         with self.pool.connection() as conn:
             rows = conn.execute(statement, parameters).fetchall()
         require_filled(rows)
-        _, as_of, end_lsn, covered = rows[0][:4]
-        return Snapshot(as_of=as_of, end_lsn=end_lsn, covered=covered, rows=[row[4:] for row in rows])
+        _, as_of, end_lsn, covered, incomplete = rows[0][:5]
+        return Snapshot(
+            as_of=as_of, end_lsn=end_lsn, covered=covered, incomplete=incomplete, rows=[row[5:] for row in rows]
+        )
 
 
 def require_filled(rows: Sequence[Sequence[object]]) -> None:
@@ -160,21 +170,31 @@ def require_filled(rows: Sequence[Sequence[object]]) -> None:
         raise Problem("not-ready", "The store's first snapshot is not complete.", headers={"Retry-After": "1"})
 
 
-def statement_over(rows: sql.Composable, order: LiteralString = "1") -> sql.Composed:
+def incomplete_of(model: str) -> sql.Composed:
+    """As an expression: what ``Readside-Incomplete`` says of a read model; null for nothing."""
+    return sql.SQL(
+        """(select case when d.parked is not null then 'parked'
+                        when d.dead_letters > 0 then d.dead_letters || ' dead letters' end
+              from readside.declared d
+             where d.name = {model})"""
+    ).format(model=sql.Literal(model))
+
+
+def statement_over(rows: sql.Composable, model: str = "", order: LiteralString = "1") -> sql.Composed:
     """The statement that reads ``rows`` together with the checkpoint; one row of nulls where ``rows`` has none.
 
-    ``order`` is over the columns of ``rows`` as ``q``.
+    ``model``: the read model that is read; ``order`` is over the columns of ``rows`` as ``q``.
     """
     return sql.SQL(
         """
-        select c.phase, c.committed_at, c.end_lsn::text, {covered}, q.*
+        select c.phase, c.committed_at, c.end_lsn::text, {covered}, {incomplete}, q.*
           from readside.checkpoint c
          cross join (select %(token_xid)s::bigint as xid, %(token_lsn)s::pg_lsn as lsn) wanted
           left join ({rows}) q on true
          where c.store = 'serving'
          order by {order}
         """
-    ).format(covered=sql.SQL(COVERED), rows=rows, order=sql.SQL(order))
+    ).format(covered=sql.SQL(COVERED), incomplete=incomplete_of(model), rows=rows, order=sql.SQL(order))
 
 
 _CHECKPOINT = statement_over(sql.SQL("select 1 where false"))

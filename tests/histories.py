@@ -23,6 +23,7 @@ from cdc.control import Control
 from cdc.errors import Fenced, Transient
 from cdc.shapes import read_shapes
 from projectors.serving import fence
+from projectors.tally import unaccounted
 from tests.operations import OPERATIONS, SEED, copied_lines
 from tests.projection import Projection
 from tests.scripted import Committed, ScriptedLog, ScriptedSource
@@ -231,6 +232,8 @@ class History:
             expected = self._states[position]
             differing = sorted({name for name, _ in set(rows) ^ set(expected)} or {"doubled rows"})
             assert rows == expected, f"at {position} the store is not what the source was there: {differing}"
+            lost = unaccounted(self._subject.counts(self._live().store))
+            assert not lost, f"records are neither applied nor ignored nor parked: {lost}"
 
     def _stand(self) -> tuple[int, Rows]:
         return self._subject.stored(self._live().store)

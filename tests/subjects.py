@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
+from cdc.assembler import Partition
 from cdc.catalog import Table
 from cdc.shapes import Shapes
 from projectors import registry
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import Store, lsn_value
 from projectors.read_model import Declarations
+from projectors.serving.letters import stored_counts
 from projectors.serving.store import ServingStore
+from projectors.tally import Counts
 from projectors.verify import oracle_of
 from tests.laws import assert_built
 
@@ -42,6 +45,10 @@ class Subject(Protocol):
 
     def stored(self, store: Store) -> tuple[int, Rows]:
         """Its position (0: nothing loaded) and what it holds, comparable with ``expected``."""
+        ...
+
+    def counts(self, store: Store) -> Mapping[Partition, Counts]:
+        """What became of the records read, as the store has it."""
         ...
 
     def check_models(self, source: psycopg.Connection[Any], store: Store) -> None:
@@ -92,6 +99,9 @@ class ServingSubject:
         query = _everything([(t.name, Identifier("mirror", t.mirror)) for t in self._tables])
         return lsn_value(row[0]), sorted(self._connection.execute(query).fetchall())
 
+    def counts(self, store: Store) -> Mapping[Partition, Counts]:
+        return stored_counts(self._connection)
+
     def check_models(self, source: psycopg.Connection[Any], store: Store) -> None:
         _check_oracles(source, self._declarations, lambda query: self._connection.execute(query).fetchall())
         assert_built(self._connection, self._tables, self._declarations)
@@ -127,6 +137,10 @@ class AnalyticsSubject:
         cursor = store.cursor()
         rows = _answers(self._declarations, "stored", lambda query: cursor.execute(query).fetchall())
         return store.checkpoint.end_lsn if store.checkpoint.phase != "snapshot" else 0, rows
+
+    def counts(self, store: Store) -> Mapping[Partition, Counts]:
+        assert isinstance(store, AnalyticsStore)
+        return store.counts() if store.checkpoint.phase != "snapshot" else {}
 
     def check_models(self, source: psycopg.Connection[Any], store: Store) -> None:
         assert isinstance(store, AnalyticsStore)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import duckdb
 
@@ -32,6 +32,9 @@ class Kept:
         self.columns: dict[str, list[str]] = {}  #: by read model
         self.plan = Plan()
         self.stale: frozenset[str] = frozenset()  #: read models that were parked and have fallen behind
+        self.parked: dict[str, str] = {}  #: read models that stand still, and why
+        self.incomplete: dict[str, str] = {}  #: read models of which rows may be behind, and why
+        self.dead_letters = 0
         self._declarations = declarations
         self._shapes = shapes
         self._parks = parks
@@ -105,6 +108,17 @@ class Kept:
                 "update readside.declared set parked = $why where name = $name", {"name": name, "why": why}
             )
         self.models = without(self._declarations, parked).read_models
+        self.parked = parked
+
+    def count_letters(self, by_table: Mapping[str, int]) -> None:
+        """So many changes are parked, by schema.table."""
+        self.dead_letters = sum(by_table.values())
+        counts: dict[str, int] = {}
+        for table, count in by_table.items():
+            for name in parked_with(self._declarations, {table.partition(".")[2]: ""}):
+                counts[name] = counts.get(name, 0) + count
+        told = {name: f"{count} dead letters" for name, count in counts.items()}
+        self.incomplete = told | {name: f"parked: {why}" for name, why in self.parked.items()}
 
 
 def _why_broken(connection: Connection, model: ReadModel) -> dict[str, str]:

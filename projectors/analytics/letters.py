@@ -72,3 +72,8 @@ def stored_counts(connection: Connection) -> dict[Partition, Counts]:
         (topic, number): Counts(read, applied, parked, json.loads(ignored))
         for topic, number, read, applied, parked, ignored in rows
     }
+
+
+def by_table(connection: Connection) -> dict[str, int]:
+    """How many changes are parked, by schema.table."""
+    return dict(connection.execute('select "table", count(*) from readside.dead_letters group by "table"').fetchall())

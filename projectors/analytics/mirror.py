@@ -98,15 +98,17 @@ def mirror_sql(table: Table) -> MirrorSql:
         stage=f"""
             create or replace temporary table staged as
             select {values}
-              from (select row, base, from_json(row, {_shape(sent)}) as x,
-                           from_json(base, {_shape(keys)}) as k
+              from (select row, base,
+                           case when base is null then from_json_strict(row, {_shape(sent)})
+                                else from_json(row, {_shape(sent)}) end as x,
+                           from_json_strict(base, {_shape(keys)}) as k
                       from incoming) i
               left join {mirror} b on {base}
         """,
         stage_keys=f"""
             create or replace temporary table staged as
             select {", ".join(f"{_value(c)} as {quoted(c.name)}" for c in keys)}
-              from (select from_json(row, {_shape(keys)}) as x from incoming) i
+              from (select from_json_strict(row, {_shape(keys)}) as x from incoming) i
         """,
         remember_old=f"insert into {changed} select m.* from {mirror} m semi join staged s using ({key_names})",
         remember_new=f"insert into {changed} select {names} from staged",
@@ -176,7 +178,7 @@ def _shape(columns: Sequence[Column]) -> str:
 
 
 def _raw(column: Column) -> str:
-    # from_json() makes null of what a type cannot hold, a NaN in a decimal; a cast refuses it.
+    # from_json(), which absent columns need, makes null of what a type cannot hold, a NaN in a decimal; a cast refuses it.
     encoding = encoding_of(column) or "text"
     raw = duckdb_type(column) if encoding == "direct" else _RAW.get(encoding, "varchar")
     return f"{raw}[]" if column.element is not None and not raw.endswith("[]") else raw

@@ -1,6 +1,7 @@
 """The analytics projector's own endpoint, on loopback: how other processes ask a store that only this one can open.
 
-``POST /sql`` {"sql", "parameters", "after_lsn", "wait_s"} and ``GET /state``; JSON out, problems as RFC 9457 has them.
+``POST /sql`` {"sql", "parameters", "after_lsn", "wait_s"}, ``GET /state``, ``GET`` and ``POST /dead-letters`` [{"topic",
+"partition", "offset", "action"}]; JSON out, problems as RFC 9457 has them.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import uvicorn
@@ -23,6 +25,7 @@ from config.settings import Settings
 from projectors.analytics import sql
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import lsn_text, lsn_value
+from projectors.letters import Asked, Place
 
 _TITLES = {400: "invalid-statement", 403: "not-allowed", 408: "timed-out", 413: "too-much-memory", 503: "unavailable"}
 
@@ -42,6 +45,14 @@ class _Answer(msgspec.Struct):
     truncated: bool
     as_of: datetime | None
     end_lsn: str
+    incomplete: str | None = None
+
+
+class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
+    topic: str
+    partition: int
+    offset: int
+    action: Literal["retry", "drop"]
 
 
 class _Problem(msgspec.Struct, omit_defaults=True):
@@ -92,8 +103,22 @@ def application(settings: Settings, store: AnalyticsStore) -> Starlette:
                 "changes": at.changes,
                 "rate": at.rate,
                 "state": at.state,
+                "dead_letters": store.dead_letter_count,
+                "incomplete": store.incomplete,
             }
         )
+
+    async def dead_letters(_: Request) -> Response:
+        return await run_in_threadpool(_dead_letters, store)
+
+    async def settle(request: Request) -> Response:
+        try:
+            wanted = msgspec.json.decode(await request.body(), type=list[_Wanted])
+        except msgspec.MsgspecError as exc:
+            return _problem(_Problem("invalid-request", "The request cannot be read", 400, str(exc)))
+        for each in wanted:
+            store.ask(Asked(Place(each.topic, each.partition, each.offset), each.action))
+        return Response(status_code=202)
 
     async def alive(_: Request) -> Response:
         return Response(status_code=204)
@@ -101,6 +126,8 @@ def application(settings: Settings, store: AnalyticsStore) -> Starlette:
     return Starlette(routes=[
         Route("/sql", ask, methods=["POST"]),
         Route("/state", state),
+        Route("/dead-letters", dead_letters, methods=["GET"]),
+        Route("/dead-letters", settle, methods=["POST"]),
         Route("/livez", alive),
     ])  # fmt: skip
 
@@ -149,8 +176,22 @@ def _answer(settings: Settings, store: AnalyticsStore, statement: _Statement) ->
             truncated=answer.truncated,
             as_of=answer.as_of,
             end_lsn=lsn_text(answer.end_lsn),
+            incomplete=f"{store.dead_letter_count} dead letters" if store.dead_letter_count else None,
         )
     )
+
+
+def _dead_letters(store: AnalyticsStore) -> Response:
+    if store.checkpoint.phase == "snapshot":
+        return _problem(
+            _Problem("/problems/loading", "The first snapshot is still being loaded", 503, "ask again soon")
+        )
+    return _json({
+        "letters": [letter.shown for letter in store.dead_letters()],
+        "counts": [
+            {"topic": topic, "partition": number, **asdict(counts)} for (topic, number), counts in store.counts().items()
+        ],
+    })  # fmt: skip
 
 
 def _json(value: object) -> Response:

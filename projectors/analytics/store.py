@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import threading
@@ -24,8 +23,9 @@ from cdc.shapes import Shapes
 from projectors.analytics import letters
 from projectors.analytics.kept import Kept
 from projectors.analytics.mirror import MirrorSql, mirror_sql, quoted
+from projectors.analytics.position import SCHEMA, move, read_checkpoint
 from projectors.batch import Row, Segment, net_changes
-from projectors.checkpoint import START, Checkpoint, lsn_text, lsn_value
+from projectors.checkpoint import START, Checkpoint
 from projectors.letters import Asked, DeadLetter
 from projectors.read_model import Declarations, ReadModel
 from projectors.refusal import RecordOf, Undo, refused_among
@@ -34,30 +34,12 @@ from projectors.tally import Counts
 logger = logging.getLogger(__name__)
 
 _CHANGES_PER_SEGMENT = 20_000
-
-_SCHEMA = """
-    create schema if not exists readside;
-    create schema if not exists mirror;
-    create table if not exists readside.checkpoint (
-        phase varchar not null, end_lsn varchar not null, committed_us bigint, changes bigint not null,
-        rate double not null, state varchar not null);
-    create table if not exists readside.declared (name varchar not null, fingerprint varchar not null);
-    alter table readside.declared add column if not exists parked varchar;
-    create table if not exists readside.mirrored (
-        "table" varchar not null, shape varchar not null, former varchar not null, parked varchar);
-    create table if not exists readside.dead_letters (
-        topic varchar not null, "partition" integer not null, "offset" bigint not null, "table" varchar not null,
-        key blob not null, old_key blob, xid bigint, end_lsn ubigint not null, "order" bigint not null,
-        committed_us bigint not null, reason varchar not null, payload blob not null,
-        parked_at timestamptz not null default now());
-    create table if not exists readside.records (
-        topic varchar not null, "partition" integer not null, read bigint not null, applied bigint not null,
-        parked bigint not null, ignored varchar not null);
-    create or replace view _readside as
-    select make_timestamptz(committed_us) as as_of, end_lsn, state::json->'frontier' as kafka_offsets
-      from readside.checkpoint;
-    comment on view _readside is 'Where this store stands: the last source transaction, and what is read of Kafka.';
-"""
+_REFUSALS = (
+    duckdb.ConversionException,
+    duckdb.ConstraintException,
+    duckdb.InvalidInputException,
+    duckdb.OutOfRangeException,
+)
 
 
 class AnalyticsStore:
@@ -119,12 +101,13 @@ class AnalyticsStore:
         self._connection.execute("set timezone = 'UTC'")
         self._connection.execute("set lock_configuration = true")
         with self._transaction():
-            self._connection.execute(_SCHEMA)
-            self.checkpoint = self._read_checkpoint()
+            self._connection.execute(SCHEMA)
+            self.checkpoint = read_checkpoint(self._connection)
             self._kept.follow(self._connection)
             self._sql: dict[str, MirrorSql] = {name: mirror_sql(table) for name, table in self._kept.tables.items()}
             made = self._kept.prepare_models(self._connection)
             self._kept.park(self._connection, made)
+            self._kept.count_letters(letters.by_table(self._connection))
             if self.checkpoint.phase == "streaming" and self.doubt is None:
                 self._build(made | self._kept.stale)
         return self.checkpoint
@@ -179,6 +162,16 @@ class AnalyticsStore:
     def dead_letters(self) -> Sequence[DeadLetter]:
         """See Store. From any thread."""
         return letters.stored_letters(self.cursor())
+
+    @property
+    def incomplete(self) -> Mapping[str, str]:
+        """Why rows of read models may be behind, by model; from any thread."""
+        return self._kept.incomplete
+
+    @property
+    def dead_letter_count(self) -> int:
+        """How many changes are parked; from any thread."""
+        return self._kept.dead_letters
 
     def ask(self, asked: Asked) -> None:
         """Have the projector do what an operator wants; from any thread."""
@@ -278,39 +271,11 @@ class AnalyticsStore:
                 self._connection.execute(f"delete from main.{quoted(model.name)}")
                 self._refresh(model, {table: f"mirror.{quoted(table)}" for table in model.affected_by})
 
-    def _read_checkpoint(self) -> Checkpoint:
-        row = self._connection.execute(
-            "select phase, end_lsn, committed_us, changes, rate, state from readside.checkpoint"
-        ).fetchone()
-        if row is None:
-            return START
-        phase, end_lsn, committed_us, changes, rate, state = row
-        return Checkpoint(
-            phase=phase,
-            end_lsn=lsn_value(end_lsn),
-            committed_us=committed_us,
-            changes=changes,
-            rate=rate,
-            state=json.loads(state),
-        )
-
     def _move(self, checkpoint: Checkpoint) -> None:
-        self._connection.execute("delete from readside.checkpoint")
-        self._connection.execute(
-            """
-            insert into readside.checkpoint (phase, end_lsn, committed_us, changes, rate, state)
-            values ($phase, $end_lsn, $committed_us, $changes, $rate, $state)
-            """,
-            {
-                "phase": checkpoint.phase,
-                "end_lsn": lsn_text(checkpoint.end_lsn),
-                "committed_us": checkpoint.committed_us,
-                "changes": checkpoint.changes,
-                "rate": checkpoint.rate,
-                "state": json.dumps(checkpoint.state),
-            },
-        )
+        move(self._connection, checkpoint)
         letters.settle(self._connection, checkpoint)
+        if checkpoint.parked or checkpoint.released:
+            self._kept.count_letters(letters.by_table(self._connection))
 
     def _announce(self, checkpoint: Checkpoint) -> None:
         with self._moved:
@@ -331,7 +296,7 @@ class AnalyticsStore:
             yield
         except BaseException as exc:
             self._connection.execute("rollback")
-            if isinstance(exc, (duckdb.ConversionException, duckdb.ConstraintException, duckdb.OutOfRangeException)):
+            if isinstance(exc, _REFUSALS):
                 # Whose message may quote the value.
                 raise Refused(f"the analytics store refused a value: {type(exc).__name__}") from exc
             if isinstance(exc, duckdb.Error):

@@ -122,6 +122,17 @@ def stored_letters(connection: Connection) -> list[DeadLetter]:
     ]
 
 
+def ask_for(connection: Connection, place: Place, action: str) -> None:
+    """Have the projector do what an operator wants with a letter."""
+    connection.execute(
+        """
+        update readside.dead_letters set asked = %(action)s
+         where (topic, partition, "offset") = (%(topic)s, %(partition)s, %(offset)s)
+        """,
+        {**place._asdict(), "action": action},
+    )
+
+
 def take_up_asked(connection: Connection) -> Sequence[Asked]:
     """What operators want, noted as taken up."""
     rows = connection.execute(

@@ -9,7 +9,7 @@ import pytest
 
 from cdc.errors import Refused, Unreadable
 from projectors.letters import Asked, Place
-from projectors.tally import assert_adds_up
+from projectors.tally import unaccounted
 from tests.laws import assert_mirror_equals_source, assert_models_equal_a_build
 from tests.scripted import PREFIX
 
@@ -31,6 +31,13 @@ def user(number: int, name: str = "B") -> str:
 
 def rename(number: int, name: str) -> str:
     return f"update users set last_name = '{name}' where id = {number}"
+
+
+def renamed(pipeline: Any, number: int, name: str, spoiled: Any) -> None:
+    """A change that cannot be applied, and a projector that comes upon it: nothing behind it is in its batch."""
+    pipeline.commit(rename(number, name))
+    spoil(pipeline, spoiled)
+    pipeline.project().close()
 
 
 def spoil(pipeline: Any, change: Any, *, which: int = -1) -> None:
@@ -87,9 +94,9 @@ def ask(store: Any, place: Place, action: str) -> None:
 def carried_out(pipeline: Any, store: Any, place: Place, action: str) -> Any:
     """Ask, and let a projector of the same store do it."""
     projected: list[Any] = []
-    asked = store.asked
+    asked = type(store).asked
     ask(store, place, action)
-    wanted = asked()
+    wanted = asked(store)
     store.close()
     make = pipeline._make_store
 
@@ -120,12 +127,13 @@ def test_the_row_and_what_follows_for_it_is_parked_and_the_rest_goes_on(pipeline
     pipeline.project().close()
     pipeline.commit(rename(1, "Bad"), user(3))
     spoil(pipeline, spoiled, which=-2)
+    pipeline.project().close()
     pipeline.commit(rename(1, "Behind"), rename(2, "Good"))
     pipeline.commit("delete from users where id = 1")
     store = pipeline.project()
     assert letters(store) == [(1, "poison"), (1, "behind"), (1, "behind")]
     assert names(store) == {1: "B", 2: "Good", 3: "B"}
-    assert_adds_up(store.counts())
+    assert not unaccounted(store.counts())
     assert sum(counts.parked for counts in store.counts().values()) == 3
     store.close()
 
@@ -137,14 +145,13 @@ def test_what_is_parked_stays_so_over_a_restart(pipeline):
     pipeline.commit(rename(1, "Behind"))
     store = pipeline.project()
     assert letters(store) == [(1, "poison"), (1, "behind")]
-    assert_adds_up(store.counts())
+    assert not unaccounted(store.counts())
     store.close()
 
 
 def test_a_change_of_key_is_parked_whole(pipeline):
     pipeline.commit(user(1), user(2))
-    pipeline.commit(rename(1, "Bad"))
-    spoil(pipeline, out_of_range)
+    renamed(pipeline, 1, "Bad", out_of_range)
     pipeline.commit("update users set id = 9 where id = 1")
     pipeline.commit(rename(9, "Behind"))
     store = pipeline.project()
@@ -155,8 +162,7 @@ def test_a_change_of_key_is_parked_whole(pipeline):
 
 def test_after_the_cause_is_dropped_a_retry_applies_the_rest_in_order(pipeline):
     pipeline.commit(user(1), user(2))
-    pipeline.commit(rename(1, "Bad"))
-    spoil(pipeline, out_of_range)
+    renamed(pipeline, 1, "Bad", out_of_range)
     pipeline.commit("update users set id = 9 where id = 1")
     pipeline.commit(rename(9, "Last"))
     store = pipeline.project()
@@ -165,7 +171,7 @@ def test_after_the_cause_is_dropped_a_retry_applies_the_rest_in_order(pipeline):
     store = carried_out(pipeline, store, store.dead_letters()[-1].place, "retry")
     assert letters(store) == []
     assert names(store) == {2: "B", 9: "Last"}
-    assert_adds_up(store.counts())
+    assert not unaccounted(store.counts())
     store.close()
     pipeline.commit(rename(9, "Flows again"))
     store = pipeline.project()
@@ -175,21 +181,19 @@ def test_after_the_cause_is_dropped_a_retry_applies_the_rest_in_order(pipeline):
 
 def test_what_cannot_be_applied_yet_stays_with_what_is_behind_it(pipeline):
     pipeline.commit(user(1))
-    pipeline.commit(rename(1, "Bad"))
-    spoil(pipeline, unknown_operation)
+    renamed(pipeline, 1, "Bad", unknown_operation)
     pipeline.commit(rename(1, "Behind"))
     store = pipeline.project()
     store = carried_out(pipeline, store, first(store), "retry")
     assert letters(store) == [(1, "poison"), (1, "behind")]
     assert names(store) == {1: "B"}
-    assert_adds_up(store.counts())
+    assert not unaccounted(store.counts())
     store.close()
 
 
 def test_once_readside_understands_it_a_retry_applies_it(pipeline, monkeypatch):
     pipeline.commit(user(1))
-    pipeline.commit(rename(1, "Bad"))
-    spoil(pipeline, unknown_operation)
+    renamed(pipeline, 1, "Bad", unknown_operation)
     pipeline.commit(rename(1, "Behind"))
     store = pipeline.project()
     from cdc import poison
@@ -206,14 +210,13 @@ def test_once_readside_understands_it_a_retry_applies_it(pipeline, monkeypatch):
 
 def test_truncate_releases_what_was_parked_before_it(pipeline):
     pipeline.commit(user(1), user(2))
-    pipeline.commit(rename(1, "Bad"))
-    spoil(pipeline, out_of_range)
+    renamed(pipeline, 1, "Bad", out_of_range)
     pipeline.commit("truncate users, orders, posts cascade")
     pipeline.commit(user(1, "Again"))
     store = pipeline.project()
     assert letters(store) == []
     assert names(store) == {1: "Again"}
-    assert_adds_up(store.counts())
+    assert not unaccounted(store.counts())
     store.close()
 
 
@@ -229,7 +232,7 @@ def test_a_later_snapshot_releases_everything(serving, store_database):
     serving.project_until_done()
     store = serving.project()
     assert letters(store) == []
-    assert_adds_up(store.counts())
+    assert not unaccounted(store.counts())
     store.close()
     assert_mirror_equals_source(serving, store_database)
     assert_models_equal_a_build(serving, store_database)
@@ -245,7 +248,7 @@ def test_a_foreign_record_in_a_table_s_topic_is_parked_by_its_key(pipeline):
     store = pipeline.project()
     assert letters(store) == [(1, "poison"), (1, "behind")]
     assert names(store) == {1: "B", 2: "Good"}
-    assert_adds_up(store.counts())
+    assert not unaccounted(store.counts())
     store.close()
 
 
@@ -268,7 +271,7 @@ def test_a_value_that_the_store_refuses_in_a_table_that_is_not_parked_stops_it(s
 def test_there_is_an_end_to_how_much_is_parked(pipeline):
     pipeline.most_dead_letters = 2
     pipeline.commit(user(1))
-    spoil(pipeline, out_of_range)
+    renamed(pipeline, 1, "Bad", out_of_range)
     pipeline.commit(rename(1, "Behind"))
     pipeline.commit(rename(1, "Too much"))
     with pytest.raises(Unreadable, match="2 changes are parked already"):
@@ -277,14 +280,12 @@ def test_there_is_an_end_to_how_much_is_parked(pipeline):
 
 def test_a_damaged_record_sent_again_is_parked_once(pipeline):
     pipeline.commit(user(1))
-    pipeline.commit(rename(1, "Bad"))
-    spoil(pipeline, out_of_range)
-    pipeline.project().close()
+    renamed(pipeline, 1, "Bad", out_of_range)
     again = pipeline.log.transactions[-1]
     pipeline.log.send(again, fresh_start=True)
     store = pipeline.project()
     assert letters(store) == [(1, "poison")]
-    assert_adds_up(store.counts())
+    assert not unaccounted(store.counts())
     store.close()
 
 

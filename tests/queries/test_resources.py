@@ -33,6 +33,16 @@ def test_every_answer_says_when_it_is_true_for(api: Api, projector: Projector) -
         assert 0 <= int(answer.headers["Readside-Lag-Ms"]) < 60_000
 
 
+def test_answers_say_so_when_something_they_read_is_parked(api: Api, projector: Projector) -> None:
+    projector.apply("0/200", order_details={"id": 7, "version": 1}, user_profile={"id": 7, "version": 1})
+    projector.conn.execute(
+        "insert into readside.declared values ('order_details', null, 3), ('user_profile', 'why', 0)"
+    )
+    projector.conn.execute("insert into readside.declared values ('order_list_item', null, 0)")
+    told = {path: api.get(path).headers.get("Readside-Incomplete") for path in ("/orders/7", "/users/7", "/orders")}
+    assert told == {"/orders/7": "3 dead letters", "/users/7": "parked", "/orders": None}
+
+
 def test_the_lag_is_never_negative(api: Api, projector: Projector) -> None:
     projector.conn.execute("update readside.checkpoint set committed_at = now() + interval '1 hour'")
     assert api.get("/orders").headers["Readside-Lag-Ms"] == "0"
