@@ -119,8 +119,19 @@ def _named(letters: Sequence[Letter], names: Sequence[str], store: str | None) -
 
 
 def _stores(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
-    """What each store has, as the analytics endpoint tells it. Raises StackError when one does not answer."""
-    return {"serving": _of_serving(settings), "analytics": _of_analytics(settings)}
+    """What each store has, as the analytics endpoint tells it. Raises StackError when none of them answers."""
+    told: dict[str, Mapping[str, Any]] = {}
+    silent: list[StackError] = []
+    for store, look in (("serving", _of_serving), ("analytics", _of_analytics)):
+        try:
+            told[store] = look(settings)
+        except StackError as exc:
+            silent.append(exc)
+    if not told:
+        raise silent[0]
+    for exc in silent:
+        talk.print(str(exc), markup=False)
+    return told
 
 
 def _of_serving(settings: Settings) -> Mapping[str, Any]:
