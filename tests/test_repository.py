@@ -35,6 +35,7 @@ TRANSACTION_OWNERS = {
     "cdc/connector.py": "one statement at a time on the source: the slot's state and the pulse",
     "projectors/analytics/sql.py": "an ad hoc statement is one read-only transaction",
     "projectors/analytics/store.py": "a batch and its checkpoint are one transaction",
+    "stack/dead_letters.py": "one statement at a time: looks at letters, and asks the projector to settle them",
     "projectors/serving/store.py": "a batch and its checkpoint are one transaction",
     "projectors/verify.py": "reads of a store are one statement each; the source is read in one snapshot",
     "queries/probes.py": "each look is one statement",

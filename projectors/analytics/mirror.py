@@ -9,6 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
 
 from cdc.catalog import Column, Table
 from cdc.encoding import DATE_INFINITY, DATE_MINUS_INFINITY, Encoding, encoding_of
@@ -130,6 +133,14 @@ def mirror_sql(table: Table) -> MirrorSql:
             f"drop table {snapshot}",
         ),
     )
+
+
+def incoming(rows: Sequence[bytes], bases: Sequence[bytes | None]) -> Any:
+    """The relation that the statements read: DuckDB reads JSON text from Arrow without a Python object per value."""
+    return pa.table({
+        "row": pa.array(rows, pa.binary()).cast(pa.string()),
+        "base": pa.array(bases, pa.binary()).cast(pa.string()),
+    })  # fmt: skip
 
 
 def carried(table: Table) -> list[Column]:

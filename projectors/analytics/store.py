@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 
 from cdc.assembler import Partition, Transaction
 from cdc.catalog import Table
@@ -22,7 +21,7 @@ from cdc.errors import Fatal, Refused
 from cdc.shapes import Shapes
 from projectors.analytics import letters
 from projectors.analytics.kept import Kept
-from projectors.analytics.mirror import MirrorSql, mirror_sql, quoted
+from projectors.analytics.mirror import MirrorSql, incoming, mirror_sql, quoted
 from projectors.analytics.position import SCHEMA, move, read_checkpoint
 from projectors.batch import Row, Segment, net_changes
 from projectors.checkpoint import START, Checkpoint
@@ -239,14 +238,7 @@ class AnalyticsStore:
             self._run(sql.stage, *((sql.delete, sql.insert) if first else sql.add_to_snapshot))
 
     def _incoming(self, rows: Sequence[bytes], bases: Sequence[bytes | None]) -> None:
-        # DuckDB reads JSON text from Arrow without a Python object per value.
-        table = pa.table(
-            {
-                "row": pa.array(rows, pa.binary()).cast(pa.string()),
-                "base": pa.array(bases, pa.binary()).cast(pa.string()),
-            }
-        )
-        self._connection.register("incoming", table)
+        self._connection.register("incoming", incoming(rows, bases))
 
     def _refresh(self, model: ReadModel, sources: dict[str, str]) -> None:
         keys = " union all ".join(

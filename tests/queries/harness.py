@@ -28,7 +28,10 @@ SCHEMA = """
         applied_at timestamptz, changes bigint not null, rate double precision not null, state jsonb not null
     );
     create table readside.recent_transactions (xid bigint primary key, end_lsn pg_lsn, applied_at timestamptz);
-    create table readside.declared (name text primary key, parked text, dead_letters bigint not null default 0);
+    create table readside.declared (
+        name text primary key, kind text, version bigint, parked text, dead_letters bigint not null default 0
+    );
+    create table readside.dead_letters (topic text, partition integer, "offset" bigint);
     create table read_models.order_details (id bigint primary key, version bigint, document jsonb);
     create table read_models.user_profile (id bigint primary key, version bigint, document jsonb);
     create table read_models.order_list_item (

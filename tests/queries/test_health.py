@@ -162,15 +162,26 @@ def test_collecting_is_quick_and_raises_nothing_when_all_is_down(settings: Setti
 
 def test_the_serving_store_and_its_models_are_seen(settings: Settings, projector: Projector) -> None:
     projector.conn.execute(
-        "create table readside.declared (name text, kind text, version bigint);"
-        "insert into readside.declared values ('order_details', 'read_model', 3), ('order_timeline', 'history', 1);"
-        "grant select on readside.declared to readside_queries"
+        "insert into readside.declared values ('order_details', 'read_model', 3), ('order_timeline', 'history', 1)"
     )
     projector.apply("0/200", order_details={"id": 1, "version": 1})
     health = collect(settings)
     serving = next(hop for hop in health.hops if hop.name == "serving")
     assert (serving.state, serving.figures) == ("ok", {"phase": "streaming", "end_lsn": "0/200", "changes": 0})
     assert [(model.name, model.version, model.rows) for model in health.models] == [("order_details", 3, 1)]
+
+
+def test_what_is_parked_is_counted_and_makes_its_hop_worse(settings: Settings, projector: Projector) -> None:
+    projector.conn.execute(
+        "insert into readside.declared values ('order_details', 'read_model', 3, null, 2);"
+        "insert into readside.dead_letters values ('shop.public.orders', 0, 1), ('shop.public.orders', 0, 2)"
+    )
+    projector.apply("0/200", order_details={"id": 1, "version": 1})
+    health = collect(settings)
+    serving = next(hop for hop in health.hops if hop.name == "serving")
+    assert (health.dead_letters, serving.state) == (2, "degraded")
+    assert serving.why == "2 changes are parked; see `readside dead-letters list`"
+    assert [model.incomplete for model in health.models] == ["2 dead letters"]
 
 
 def test_the_slot_is_seen_with_the_cdc_role(settings: Settings, shop_database: str) -> None:
