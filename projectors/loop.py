@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from cdc import canary
-from cdc.assembler import Assembler, Partition, Transaction, unpacked
+from cdc.assembler import Assembler, Partition, Transaction
 from cdc.catalog import Table, message_topic, topics_of, transaction_topic
 from cdc.change import Change, decode_change, decode_end
 from cdc.control import Control, Snapshot, barrier_generation, read_control, request_snapshot
@@ -79,7 +79,7 @@ class Projector:
             self._generation, streaming=checkpoint.phase == "streaming", stop=stop
         ):
             if checkpoint.phase == "streaming" and self._store.doubt is None:
-                checkpoint = self._finish(checkpoint, unpacked(snapshot.since))
+                checkpoint = self._finish(checkpoint, self._snapshots.end_of(self._generation))
             checkpoint = self._load(snapshot, checkpoint)
         if checkpoint.phase == "streaming" and not stop.is_set():
             self._stream(checkpoint, stop)
@@ -89,7 +89,7 @@ class Projector:
             )
 
     def _finish(self, checkpoint: Checkpoint, ends: Mapping[Partition, int]) -> Checkpoint:
-        """Apply what is whole of the stream up to ``ends``, where a newer snapshot follows: histories want to know it."""
+        """Apply what is whole of the stream up to ``ends``, where the next snapshot follows: histories want to know it."""
         try:
             self._take_up(checkpoint.state)
             known = starts(self._reader, self._topics_read, checkpoint.state)
