@@ -9,7 +9,9 @@ topic: transactions behind it belong to the new snapshot and mean nothing to a s
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -25,6 +27,7 @@ from cdc.reader import KafkaPythonReader, Record
 Offsets = dict[str, dict[str, int]]  # by topic and partition
 
 _BARRIER = "readside.snapshot"
+_KEPT_S = 30.0  # a connection that was not used for longer may be gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,41 +97,53 @@ class Control:
 
 
 class ControlTopic:
-    """Reads the control topic on from where it was read last. Every method raises Transient."""
+    """Reads the control topic on from where it was read last, over a connection that is kept while it is asked often."""
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
-        self._reader = KafkaPythonReader(bootstrap)
+        self._bootstrap = bootstrap
         self._partition = (control_topic(prefix), 0)
+        self._reader: KafkaPythonReader | None = None
+        self._asked_at = 0.0
         self._read = 0
-        self._assigned = False
         self._control = Control()
 
     def refresh(self) -> Control:
-        """What the topic says now."""
-        if not self._assigned:
+        """What the topic says now. Raises Transient."""
+        if time.monotonic() - self._asked_at > _KEPT_S:
+            self.close()
+        try:
+            self._read_on()
+        except BaseException:
+            self.close()
+            raise
+        self._asked_at = time.monotonic()
+        return self._control
+
+    def close(self) -> None:
+        """Give the connection back; the next ``refresh`` makes another."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def _read_on(self) -> None:
+        if self._reader is None:
+            self._reader = KafkaPythonReader(self._bootstrap)
             if self._partition not in self._reader.partitions(self._partition[0]):
-                return self._control
-            self._reader.assign({self._partition: 0})
-            self._assigned = True
+                return self.close()
+            if self._reader.end_offsets([self._partition])[self._partition] < self._read:  # it was made anew
+                self._read, self._control = 0, Control()
+            self._reader.assign({self._partition: self._read})
         end = self._reader.end_offsets([self._partition])[self._partition]
         while self._read < end:
             for record in self._reader.poll(1.0, 100):
                 self._read = record.offset + 1
                 self._control = self._control.told(record)
-        return self._control
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._reader.close()
 
 
 def read_control(bootstrap: str, prefix: str) -> Control:
     """What the control topic says, read once. Raises Transient."""
-    topic = ControlTopic(bootstrap, prefix)
-    try:
+    with closing(ControlTopic(bootstrap, prefix)) as topic:
         return topic.refresh()
-    finally:
-        topic.close()
 
 
 def note_snapshot(bootstrap: str, prefix: str, snapshot: Snapshot) -> None:

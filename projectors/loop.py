@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from cdc.assembler import Partition, Transaction, unpacked
+from cdc.assembler import Partition, Transaction
 from cdc.catalog import Table
 from cdc.change import Change
 from cdc.control import Control, Snapshot, read_control, request_snapshot
@@ -85,7 +85,7 @@ class Projector:
             self._intake.generation, streaming=checkpoint.phase == "streaming", stop=stop
         ):
             if checkpoint.phase == "streaming" and self._store.doubt is None:
-                checkpoint = self._finish(checkpoint, unpacked(snapshot.since))
+                checkpoint = self._finish(checkpoint, self._snapshots.end_of(self._intake.generation))
             checkpoint = self._load(snapshot, checkpoint)
         if checkpoint.phase == "streaming" and not stop.is_set():
             self._stream(checkpoint, stop)
@@ -95,7 +95,7 @@ class Projector:
             )
 
     def _finish(self, checkpoint: Checkpoint, ends: Mapping[Partition, int]) -> Checkpoint:
-        """Apply what is whole of the stream up to ``ends``, where a newer snapshot follows: histories want to know it."""
+        """Apply what is whole of the stream up to ``ends``, where the next snapshot follows: histories want to know it."""
         try:
             self._intake.take_up(checkpoint.state, self._reader)
             known = starts(self._reader, self._intake.topics_read, checkpoint.state)

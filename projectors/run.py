@@ -8,6 +8,7 @@ import psycopg
 from pydantic import SecretStr
 
 from cdc.catalog import Table, read_tables
+from cdc.control import ControlTopic
 from cdc.errors import Fatal, Transient
 from cdc.fidelity import require_faithful
 from cdc.reader import KafkaPythonReader, LogReader
@@ -77,6 +78,9 @@ def _project(
     interval_s: float = 0.0,
 ) -> None:
     reader = open_reader(settings)
+    # One for the whole run: who waits for a snapshot looks five times a second, and a new connection costs 30 ms each time,
+    # which the waiting takes from the very work that it waits for.
+    control = ControlTopic(settings.kafka, settings.topic_prefix)
     try:
         with watching(lambda: _shapes(settings), shapes) as watch:
             Projector(
@@ -86,10 +90,12 @@ def _project(
                 reader,
                 interval_s=interval_s,
                 watch=watch,
+                control=control.refresh,
                 parks=lambda table: parks_poison(settings, table),
             ).run(stop)
     finally:
         store.close()
+        control.close()
         reader.close()
 
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from cdc.assembler import Partition, unpacked
 from cdc.control import Control, Snapshot
 from cdc.errors import Transient
 from projectors.checkpoint import Store
@@ -32,6 +33,14 @@ class Snapshots:
         """Whether a later snapshot has begun or is whole."""
         control = self._control()
         return control.begun is not None or control.after(generation) is not None
+
+    def end_of(self, generation: int) -> dict[Partition, int]:
+        """Where the stream of a generation ended, which a later snapshot follows.
+
+        Not where the one to be loaded begins: what lies behind a snapshot that is left out means nothing without it.
+        """
+        following = self._control().after(generation)
+        return {} if following is None else unpacked(following.since)
 
     def await_next(self, generation: int, stop: threading.Event) -> Snapshot | None:
         """The next snapshot behind a generation, as soon as it is whole; None at ``stop``."""

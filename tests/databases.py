@@ -110,11 +110,18 @@ def clone(postgres: Postgres, template: str, *, owner: str) -> Iterator[str]:
 
 
 def eventually(
-    holds: Callable[[], bool], *, what: str | Callable[[], str] = "the condition holds", deadline_s: float = 20.0
+    holds: Callable[[], bool],
+    *,
+    what: str | Callable[[], str] = "the condition holds",
+    deadline_s: float = 20.0,
+    every_s: float = 0.02,
 ) -> None:
-    """Wait until the condition holds; fail, saying what was waited for, when the deadline passes."""
+    """Wait until the condition holds; fail, saying what was waited for, when the deadline passes.
+
+    ``every_s``: between two looks. One that costs much processor time must be rare, or it slows down what it waits for.
+    """
     end = time.monotonic() + deadline_s
     while not holds():
         if time.monotonic() > end:
             pytest.fail(f"not within {deadline_s} s: {what if isinstance(what, str) else what()}")
-        time.sleep(0.02)  # between two looks at the condition
+        time.sleep(every_s)

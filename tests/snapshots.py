@@ -23,11 +23,11 @@ class ScriptedSnapshots:
         }
         self.control = Control((_snapshot(1, {}, nothing, nothing),))
 
-    def take(self) -> int:
-        """A whole snapshot of what the source holds now; the position its rows carry."""
+    def take(self, shape: str = "") -> int:
+        """A whole snapshot of what the source holds now; the position its rows carry. ``shape``: see Snapshot."""
         self.begin()
         lsn = self.write()
-        self.note()
+        self.note(shape)
         return lsn
 
     def begin(self) -> None:
@@ -59,11 +59,11 @@ class ScriptedSnapshots:
                 value = {"op": "r", "before": None, "after": image, "source": _block(table, kind, lsn)}
                 self._source.log.append(topic_of(PREFIX, table), key, json.dumps(value).encode(), [])
 
-    def note(self) -> None:
+    def note(self, shape: str = "") -> None:
         """Note that the snapshot is whole."""
         begun = self.control.begun
         assert begun is not None
-        whole = _snapshot(begun.generation, begun.since, begun.begin, self._ends())
+        whole = replace(_snapshot(begun.generation, begun.since, begun.begin, self._ends()), shape=shape)
         self.control = Control((*self.control.snapshots, whole))
 
     def _ends(self) -> Offsets:

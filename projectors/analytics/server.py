@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from cdc.errors import Transient
 from config.settings import Settings
 from projectors.analytics import sql
 from projectors.analytics.store import AnalyticsStore
@@ -67,19 +69,28 @@ class _Problem(msgspec.Struct, omit_defaults=True):
 
 @contextmanager
 def serving(settings: Settings, store: AnalyticsStore) -> Generator[None]:
-    """Answer requests in a thread of its own for as long as the block runs."""
-    host, _, port = settings.analytics_address.rpartition(":")
-    config = uvicorn.Config(
-        application(settings, store), host=host, port=int(port), log_config=None, access_log=False, lifespan="off"
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, name="analytics endpoint", daemon=True)
-    thread.start()
+    """Answer requests in a thread of its own for as long as the block runs. Raises Transient when its address is taken."""
+    # Bound here: a server that cannot bind ends its thread, and nobody would notice before a read is refused.
+    with _bound(settings.analytics_address) as address:
+        config = uvicorn.Config(application(settings, store), log_config=None, access_log=False, lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([address],), name="analytics endpoint", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join(5.0)
+
+
+def _bound(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(5.0)
+        return socket.create_server((host, int(port)), family=family, backlog=2048)
+    except OSError as exc:
+        raise Transient(f"the analytics endpoint cannot listen on {address}: {exc.strerror}") from exc
 
 
 def application(settings: Settings, store: AnalyticsStore) -> Starlette:

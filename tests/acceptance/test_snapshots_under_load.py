@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import httpx
@@ -12,7 +12,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
-from cdc.control import Control, read_control, request_snapshot
+from cdc.control import ControlTopic, request_snapshot
 from projectors import registry
 from projectors.checkpoint import lsn_value
 from projectors.run import captured_tables
@@ -79,14 +79,13 @@ def test_type_changed_before_its_rows_were_read_does_not_stop_the_pipeline_for_e
 def test_snapshot_under_load_after_the_slot_was_lost_brings_every_store_in_line(stack: Stack) -> None:
     stack.wait_healthy()
     with load(stack, rate=40):
-        generation = begin_snapshot(stack)
-        eventually(lambda: loaded(stack, generation), what="both stores load the first one", deadline_s=120)
+        await_load(stack, begin_snapshot(stack), "both stores load the first one")
         stop_connector(stack)
         drop_slot(stack)
         delete_some_comments(stack)
         generation = begin_snapshot(stack)
         stack.kill("projector-serving")
-        eventually(lambda: loaded(stack, generation), what="both stores load the second one", deadline_s=120)
+        await_load(stack, generation, "both stores load the second one")
         stack.kill("connect")
         stack.wait_healthy(120)
     assert mirror_equals_source(stack)
@@ -138,28 +137,39 @@ def mirrored(stack: Stack, table: str | None = None) -> dict[str, str]:
         return dict(store.execute(query, {"table": table}).fetchall())  # pyright: ignore[reportArgumentType]
 
 
-def control(stack: Stack) -> Control:
-    return read_control(stack.settings.kafka, stack.settings.topic_prefix)
-
-
 def begin_snapshot(stack: Stack) -> int:
     """Ask for one and wait until it lies in Kafka whole; its generation."""
-    before = control(stack).latest
-    assert before is not None
-    request_snapshot(stack.settings.kafka, stack.settings.topic_prefix, "a test asks")
-    taken = lambda: control(stack).after(before.generation) is not None  # noqa: E731
-    eventually(taken, what="a snapshot is taken", deadline_s=90)
+    with closing(ControlTopic(stack.settings.kafka, stack.settings.topic_prefix)) as control:
+        before = control.refresh().latest
+        assert before is not None
+        request_snapshot(stack.settings.kafka, stack.settings.topic_prefix, "a test asks")
+        taken = lambda: control.refresh().after(before.generation) is not None  # noqa: E731
+        eventually(taken, what="a snapshot is taken", deadline_s=90, every_s=0.2)
     return before.generation + 1
 
 
-def loaded(stack: Stack, generation: int) -> bool:
-    with psycopg.connect(secret(stack.settings.serving_dsn)) as store:
-        row = store.execute("select state->'generation' from readside.checkpoint where store = 'serving'").fetchone()
-    try:
-        analytics = httpx.get(f"http://{stack.settings.analytics_address}/state").json()
-    except httpx.HTTPError:
-        return False
-    return row is not None and min(row[0] or 0, analytics["state"].get("generation", 0)) >= generation
+def await_load(stack: Stack, generation: int, what: str) -> None:
+    """Wait until both stores have loaded this snapshot, or a later one.
+
+    Over connections that are kept: a new one for each look keeps a core busy, and the analytics store's projector, which
+    gives way to everybody else, then gets next to nothing of a machine with two.
+    """
+    stores: dict[str, int] = {}
+    query = "select coalesce(state->'generation', '0') from readside.checkpoint where store = 'serving'"
+    with (
+        psycopg.connect(secret(stack.settings.serving_dsn), autocommit=True) as serving,
+        httpx.Client(base_url=f"http://{stack.settings.analytics_address}") as analytics,
+    ):
+
+        def loaded() -> bool:
+            stores["serving"] = int(value(serving, query))
+            try:
+                stores["analytics"] = analytics.get("/state").json()["state"].get("generation", 0)
+            except httpx.HTTPError:  # it begins anew
+                return False
+            return min(stores.values()) >= generation
+
+        eventually(loaded, what=lambda: f"{what}: {stores} of {generation}", deadline_s=120, every_s=0.2)
 
 
 def stop_connector(stack: Stack) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 
 import duckdb
 import psycopg
@@ -79,6 +79,22 @@ def test_every_snapshot_is_loaded_in_turn(pipeline, mirrored):
     pipeline.snapshots.take()
     pipeline.project().close()
     assert mirrored(USERS) == source(pipeline, USERS)
+
+
+def test_what_lies_behind_a_snapshot_that_is_left_out_is_not_applied_without_it(serving, mirrored, monkeypatch):
+    given_a_shop(serving)
+    serving.commit("update users set last_name = 'Streamed' where id = 4")
+    while_nothing_is_captured(serving)
+    serving.snapshots.take(shape="of other columns than the source has now")
+    serving.commit("update users set last_name = 'Between' where id = 3")
+    serving.snapshots.take()
+    asked, applied, apply = count(), [], ServingStore.apply
+    monkeypatch.setattr(ServingStore, "apply", lambda *it: (applied.append(len(it[1])), apply(*it)))
+    serving.project(control=lambda: (next(asked), serving.snapshots.control)[1]).close()
+    assert mirrored(USERS) == source(serving, USERS)
+    assert mirrored(ORDERS) == source(serving, ORDERS)
+    assert applied == [1]
+    assert next(asked) < 10, "it asks Kafka again for each row of the snapshot"
 
 
 def test_rows_of_a_failed_attempt_are_passed_over(pipeline, mirrored):

@@ -1,0 +1,36 @@
+"""The control topic of a running stack, as those who wait for a snapshot look at it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+
+from cdc import control
+from cdc.control import ControlTopic, read_control
+from tests.backends import Stack
+
+LOOKS = 20
+
+
+def test_looking_again_costs_next_to_nothing(stack: Stack) -> None:
+    """Whoever waits looks several times a second, and would take the processor from the work that it waits for."""
+    stack.wait_healthy()
+    with closing(ControlTopic(stack.settings.kafka, stack.settings.topic_prefix)) as topic:
+        told = topic.refresh()
+        before = time.process_time()
+        for _ in range(LOOKS):
+            told = topic.refresh()
+        cost_s = (time.process_time() - before) / LOOKS
+    assert told == read_control(stack.settings.kafka, stack.settings.topic_prefix)
+    assert told.latest is not None
+    assert cost_s < 0.01, f"{1000 * cost_s:.0f} ms for a look"
+
+
+def test_a_connection_that_was_not_used_for_long_is_made_anew(stack: Stack) -> None:
+    stack.wait_healthy()
+    with closing(ControlTopic(stack.settings.kafka, stack.settings.topic_prefix)) as topic:
+        told = topic.refresh()
+        first = topic._reader
+        topic._asked_at -= control._KEPT_S + 1
+        assert topic.refresh() == told
+        assert topic._reader is not first

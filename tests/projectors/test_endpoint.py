@@ -1,0 +1,56 @@
+"""The analytics projector's endpoint, begun again and again in one process, as a projector that begins anew does."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from cdc.errors import Transient
+from config.settings import Settings
+from projectors.analytics.server import serving
+from projectors.analytics.store import AnalyticsStore
+from projectors.read_model import Declarations
+from stack.ports import free
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, analytics_address=f"127.0.0.1:{free()[0]}")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AnalyticsStore]:
+    store = AnalyticsStore(tmp_path / "live.duckdb", (), Declarations(), memory_limit="1GB", shapes={})
+    store.open()
+    yield store
+    store.close()
+
+
+def position(settings: Settings) -> str:
+    return httpx.get(f"http://{settings.analytics_address}/state", timeout=10).json()["end_lsn"]
+
+
+def test_an_address_that_is_taken_for_a_moment_is_not_given_up_for_ever(
+    settings: Settings, store: AnalyticsStore
+) -> None:
+    host, _, port = settings.analytics_address.rpartition(":")
+    with (
+        socket.create_server((host, int(port))),
+        pytest.raises(Transient, match=r"the analytics endpoint cannot listen on 127\.0\.0\.1:.* in use"),
+        serving(settings, store),
+    ):
+        pass
+    with serving(settings, store):
+        assert position(settings) == "0/0"
+
+
+def test_it_answers_as_soon_as_it_has_begun_anew(settings: Settings, store: AnalyticsStore) -> None:
+    for _ in range(3):
+        with serving(settings, store):
+            pass  # broken off before the server has started
+        with serving(settings, store):
+            assert position(settings) == "0/0"
