@@ -57,6 +57,27 @@ begin
 end $$
 """
 
+_PEOPLE_AND_GOODS = """
+insert into users (email, first_name, last_name, display_name)
+select format('bench-%s@example.com', n), 'Ada', 'Byron ' || n, 'ada' || n from generate_series(1, 2000) n
+    on conflict do nothing;
+insert into sellers (id, name) overriding system value values (1000000000, 'Bench') on conflict do nothing;
+insert into categories (id, name) overriding system value values (1000000000, 'Bench') on conflict do nothing;
+insert into products (seller_id, category_id, sku, name, price, currency)
+select 1000000000, 1000000000, 'BENCH-' || n, 'Thing ' || n, 10, 'USD' from generate_series(1, 1000) n
+    on conflict do nothing;
+insert into stock (product_id, on_hand)
+select id, 1000000000 from products where sku like 'BENCH-%'
+    on conflict do nothing;
+"""
+
+
+def prepare(settings: Settings) -> None:
+    """Commit the people who buy and what they buy: 2,000 users and 1,000 products."""
+    assert settings.writer_dsn is not None
+    with psycopg.connect(settings.writer_dsn.get_secret_value()) as writer:
+        writer.execute(_PEOPLE_AND_GOODS)
+
 
 def make(settings: Settings, orders: int) -> None:
     """Commit ``orders`` orders with all that happens to them: about 12 changes in 3 transactions each."""

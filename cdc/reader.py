@@ -19,7 +19,8 @@ from cdc.change import Headers
 from cdc.errors import BEGIN_ANEW, Fatal, HistoryLost, SourceChanged, Transient
 
 _TOPICS_INTERVAL_S = 5
-_TAKEN = f"retention took records this store has not applied, or Kafka lost some; {BEGIN_ANEW}"
+#: What HistoryLost says of an offset that Kafka does not hold.
+TAKEN = f"retention took records this store has not applied, or Kafka lost some; {BEGIN_ANEW}"
 
 
 class Record(NamedTuple):
@@ -36,7 +37,8 @@ class LogReader(Protocol):
     """Reads the assigned partitions in order; blocking, used by one thread."""
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
-        """Read these partitions from these offsets on. Raises HistoryLost when Kafka does not hold one of them."""
+        """Read these partitions from these offsets on; none of them waits. Raises HistoryLost when Kafka does not hold one
+        of the offsets, and Transient."""
         ...
 
     def poll(self, timeout_s: float, most_records: int) -> Iterable[Record]:
@@ -103,10 +105,9 @@ class KafkaPythonReader:
             ends = self._consumer.end_offsets(list(assigned))
         except (KafkaError, KeyError) as exc:  # kafka-python's own, when a broker answered for some partitions only
             raise Transient(f"Kafka does not answer: {type(exc).__name__}") from exc
-        for tp, offset in assigned.items():
-            if not begins[tp] <= offset <= ends[tp]:
-                raise HistoryLost(_out_of_range(tp, offset, begins[tp], ends[tp]))
+        require_held(offsets, _by_partition(begins), _by_partition(ends))
         self._read = {tp.topic: self._identity(tp.topic) for tp in assigned}
+        self.only(None)  # a partition that goes on being assigned would go on waiting
         self._consumer.assign(list(assigned))
         for tp, offset in assigned.items():
             self._consumer.seek(tp, offset)
@@ -115,19 +116,21 @@ class KafkaPythonReader:
         """See LogReader."""
         if time.monotonic() - self._looked_at > 1.0:
             self._require_same_topics()
+        self._let_go_on()
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=most_records)
         except UnsupportedCodecError as exc:
             raise Fatal(f"Kafka's records are compressed in a way this reader cannot undo: {exc}") from exc
         except OffsetOutOfRangeError as exc:
             self._require_same_topics()
-            raise HistoryLost(f"Kafka does not hold the records to be read next, {_positions(exc)}: {_TAKEN}") from exc
+            raise HistoryLost(f"Kafka does not hold the records to be read next, {_positions(exc)}: {TAKEN}") from exc
         except KafkaError as exc:
             raise Transient(f"Kafka does not answer: {type(exc).__name__}") from exc
+        read: list[Record] = []
         for tp, records in polled.items():
             partition = (tp.topic, tp.partition)
-            for record in records:
-                yield Record(partition, record.offset, record.key, record.value, record.headers)
+            read += [Record(partition, r.offset, r.key, r.value, r.headers) for r in records]
+        return read
 
     def only(self, partitions: Collection[Partition] | None) -> None:
         """See LogReader."""
@@ -140,13 +143,20 @@ class KafkaPythonReader:
             self._consumer.resume(*(assigned - waiting))
             self._consumer.pause(*waiting)
 
+    def _let_go_on(self) -> None:
+        # kafka-python 3.0.12 takes up what a partition had fetched when it was told to wait only where no other one's
+        # records were in hand, and calls one that is used up in hand too: the partition would never be read again.
+        fetcher = cast("Any", self._consumer)._fetcher
+        if fetcher._next_partition_records is not None and not fetcher._next_partition_records:
+            fetcher._next_partition_records = None
+
     def begin_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """See LogReader."""
         try:
             begins = self._consumer.beginning_offsets([TopicPartition(*p) for p in partitions])
         except KafkaError as exc:
             raise Transient(f"Kafka does not answer: {type(exc).__name__}") from exc
-        return {(tp.topic, tp.partition): offset for tp, offset in begins.items()}
+        return _by_partition(begins)
 
     def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """See LogReader."""
@@ -154,7 +164,7 @@ class KafkaPythonReader:
             ends = self._consumer.end_offsets([TopicPartition(*p) for p in partitions])
         except (KafkaError, KeyError) as exc:
             raise Transient(f"Kafka does not answer: {type(exc).__name__}") from exc
-        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+        return _by_partition(ends)
 
     def partitions(self, topic: str) -> list[Partition]:
         """See LogReader."""
@@ -179,10 +189,7 @@ class KafkaPythonReader:
         for topic, (known, count) in self._read.items():
             found, partitions = self._identity(topic)
             require_same_topic(topic, known, found)
-            if partitions > count:
-                raise Transient(
-                    f"topic {topic} has {partitions} partitions instead of {count}: reading on with all of them"
-                )
+            require_same_partitions(topic, count, partitions)
 
     def close(self) -> None:
         """See LogReader."""
@@ -198,8 +205,26 @@ def require_same_topic(topic: str, known: str, found: str) -> None:
         )
 
 
-def _out_of_range(tp: TopicPartition, offset: int, begin: int, end: int) -> str:
-    return f"{tp.topic}[{tp.partition}]@{offset} is to be read next, and Kafka holds {begin} to {end}: {_TAKEN}"
+def require_same_partitions(topic: str, known: int, found: int) -> None:
+    """Raise Transient when partitions were added to a topic: whoever runs on reads them too."""
+    if found > known:
+        raise Transient(f"topic {topic} has {found} partitions instead of {known}: reading on with all of them")
+
+
+def require_held(
+    offsets: Mapping[Partition, int], begins: Mapping[Partition, int], ends: Mapping[Partition, int]
+) -> None:
+    """Raise HistoryLost when Kafka does not hold one of the offsets, nor ends there."""
+    for partition, offset in offsets.items():
+        begin, end = begins[partition], ends[partition]
+        if not begin <= offset <= end:
+            raise HistoryLost(
+                f"{partition[0]}[{partition[1]}]@{offset} is to be read next, and Kafka holds {begin} to {end}: {TAKEN}"
+            )
+
+
+def _by_partition(offsets: Mapping[TopicPartition, int]) -> dict[Partition, int]:
+    return {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
 
 
 def _positions(exc: OffsetOutOfRangeError) -> str:

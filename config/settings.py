@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         default=None, description="libpq URL of the serving store, as the read-only role of the query server."
     )
 
+    reader: Literal["kafka-python", "confluent-kafka"] = Field(
+        default="kafka-python",
+        description="Library by which the projectors read Kafka; confluent-kafka is faster, and an optional extra.",
+    )
     topic_prefix: str = Field(
         default="shop", description="Debezium's topic.prefix; topics are <prefix>.<schema>.<table>."
     )

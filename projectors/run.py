@@ -64,8 +64,17 @@ def captured_tables(settings: Settings) -> tuple[Table, ...]:
 
 
 def open_reader(settings: Settings) -> LogReader:
-    """A reader of Kafka, as the settings choose it. Raises Transient when no broker answers."""
-    return KafkaPythonReader(settings.kafka)
+    """A reader of Kafka, as the settings choose it. Raises Transient when no broker answers, Fatal when it is missing."""
+    if settings.reader == "kafka-python":
+        return KafkaPythonReader(settings.kafka)
+    try:
+        from cdc.confluent_reader import ConfluentReader
+    except ImportError as exc:
+        raise Fatal(
+            "READSIDE_READER=confluent-kafka needs an optional extra that is not installed: `uv sync --extra confluent`, "
+            "or leave the setting out"
+        ) from exc
+    return ConfluentReader(settings.kafka)
 
 
 def _project(

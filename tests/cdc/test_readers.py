@@ -1,0 +1,302 @@
+"""The readers of Kafka, each on a real broker: what ``LogReader`` says holds for all of them."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
+
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer
+from kafka.structs import TopicPartition
+
+from cdc.assembler import Partition
+from cdc.confluent_reader import ConfluentReader
+from cdc.errors import Fatal, HistoryLost, SourceChanged, Transient
+from cdc.reader import LogReader, Record
+from cdc.topics import admin
+from config.settings import Settings
+from projectors.run import open_reader
+from stack.ports import free
+from tests.backends import Stack
+
+READERS = ("kafka-python", "confluent-kafka")
+
+
+@pytest.fixture(params=READERS)
+def reader(request: pytest.FixtureRequest, stack: Stack) -> Iterator[LogReader]:
+    with closing(open_reader(stack.settings.model_copy(update={"reader": request.param}))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def readers(stack: Stack) -> Iterator[list[LogReader]]:
+    """One of each."""
+    with ExitStack() as opened:
+        kinds = [stack.settings.model_copy(update={"reader": name}) for name in READERS]
+        yield [opened.enter_context(closing(open_reader(kind))) for kind in kinds]
+
+
+@pytest.fixture(scope="session")
+def client(stack: Stack) -> Iterator[KafkaAdminClient]:
+    with admin(stack.settings.kafka) as opened:
+        yield opened
+
+
+@pytest.fixture
+def producer(stack: Stack, topic: str) -> Iterator[KafkaProducer]:
+    # Closed before the topic goes: it would look for it for ever.
+    with closing(KafkaProducer(bootstrap_servers=stack.settings.kafka, acks="all", compression_type="lz4")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def topic(client: KafkaAdminClient) -> Iterator[str]:
+    """A topic of two partitions."""
+    name = f"readers-{secrets.token_hex(6)}"
+    make(client, name)
+    yield name
+    client.delete_topics([name])
+
+
+def make(client: KafkaAdminClient, topic: str) -> None:
+    client.create_topics({topic: {"num_partitions": 2, "replication_factor": 1}}, wait_for_metadata=True)
+    latest = {TopicPartition(topic, number): -1 for number in range(2)}
+    wait_until(lambda: len(client.list_partition_offsets(latest)) == 2)  # its leaders are there
+
+
+def send(producer: KafkaProducer, partition: Partition, values: Iterable[int], *, size: int = 0) -> None:
+    topic, number = partition
+    for value in values:
+        producer.send(topic, value=b"%d%*s" % (value, size, b""), key=b"%d" % value, partition=number)
+    producer.flush()
+
+
+def read(reader: LogReader, count: int, *, most: int = 1_000, deadline_s: float = 10.0) -> list[Record]:
+    """So many records and no more; fails the test when they do not come."""
+    records: list[Record] = []
+    deadline = time.monotonic() + deadline_s
+    while len(records) < count:
+        assert time.monotonic() < deadline, f"{len(records)} of {count} records came"
+        records += reader.poll(0.2, most)
+    assert len(records) == count
+    assert not list(reader.poll(0.1, most))
+    return records
+
+
+def offsets_of(records: Iterable[Record], partition: Partition) -> list[int]:
+    return [record.offset for record in records if record.partition == partition]
+
+
+def raises(kind: type[Exception], reader: LogReader, match: str, *, deadline_s: float = 15.0) -> None:
+    deadline = time.monotonic() + deadline_s
+    with pytest.raises(kind, match=match):
+        while time.monotonic() < deadline:
+            list(reader.poll(0.2, 1_000))
+
+
+def test_each_partition_is_read_in_order_from_the_given_offset(
+    reader: LogReader, producer: KafkaProducer, topic: str
+) -> None:
+    send(producer, (topic, 0), range(3_000))
+    send(producer, (topic, 1), range(500))
+    reader.assign({(topic, 0): 1_000, (topic, 1): 500})
+    records = read(reader, 2_000, most=700)
+    assert offsets_of(records, (topic, 0)) == list(range(1_000, 3_000))
+    assert [record.value for record in records] == [b"%d" % record.offset for record in records]
+    send(producer, (topic, 1), [500])
+    assert read(reader, 1) == [Record((topic, 1), 500, b"500", b"500", [])]
+
+
+def test_no_more_records_than_asked_for_and_none_without_waiting(
+    reader: LogReader, producer: KafkaProducer, topic: str
+) -> None:
+    send(producer, (topic, 0), range(100))
+    reader.assign({(topic, 0): 0, (topic, 1): 0})
+    polls: list[int] = []
+    while sum(polls) < 100:
+        polls.append(len(list(reader.poll(0.5, 7))))
+    assert max(polls) <= 7
+    began = time.monotonic()
+    assert not list(reader.poll(0.3, 7))
+    assert 0.25 < time.monotonic() - began < 1.0
+
+
+def test_a_record_is_handed_out_when_it_comes_not_when_the_time_is_over(
+    reader: LogReader, producer: KafkaProducer, topic: str
+) -> None:
+    reader.assign({(topic, 0): 0, (topic, 1): 0})
+    list(reader.poll(1.0, 1_000))
+    waits: list[float] = []
+    for number in range(5):
+        send(producer, (topic, 1), [number])
+        began = time.monotonic()
+        while not list(reader.poll(5.0, 1_000)):
+            pass
+        waits.append(time.monotonic() - began)
+    assert min(waits) < 0.5
+
+
+def test_assigned_anew_it_reads_from_the_new_place_alone(
+    reader: LogReader, producer: KafkaProducer, topic: str
+) -> None:
+    send(producer, (topic, 0), range(1_000))
+    send(producer, (topic, 1), range(1_000))
+    reader.assign({(topic, 0): 0, (topic, 1): 0})
+    list(reader.poll(5.0, 10))
+    reader.assign({(topic, 1): 990})
+    assert offsets_of(read(reader, 10), (topic, 1)) == list(range(990, 1_000))
+
+
+def test_headers_and_missing_keys_and_values(reader: LogReader, producer: KafkaProducer, topic: str) -> None:
+    producer.send(topic, key=b"k", value=None, partition=0, headers=[("h", b"1"), ("h", b"2"), ("__old", b"{}")])
+    producer.send(topic, key=None, value=b"", partition=0)
+    producer.send(topic, key=b"", value=b"v", partition=0)
+    producer.flush()
+    reader.assign({(topic, 0): 0})
+    assert read(reader, 3) == [
+        Record((topic, 0), 0, b"k", None, [("h", b"1"), ("h", b"2"), ("__old", b"{}")]),
+        Record((topic, 0), 1, None, b"", []),
+        Record((topic, 0), 2, b"", b"v", []),
+    ]
+
+
+def test_aborted_transactions_are_not_seen_and_their_offsets_are_gaps(
+    reader: LogReader, stack: Stack, topic: str
+) -> None:
+    partition = (topic, 0)
+    with closing(KafkaProducer(bootstrap_servers=stack.settings.kafka, transactional_id=topic)) as producer:
+        producer.init_transactions()
+        for begin, end in ((0, producer.commit_transaction), (10, producer.abort_transaction), (20, None)):
+            producer.begin_transaction()
+            send(producer, partition, range(begin, begin + 3))
+            if end is not None:
+                end()
+        reader.assign({partition: 0})
+        # Two transactions of three records and a marker each; the third is not committed yet.
+        assert reader.end_offsets([partition]) == {partition: 8}
+        assert [record.value for record in read(reader, 3)] == [b"0", b"1", b"2"]
+        producer.commit_transaction()
+        records = read(reader, 3)
+    assert [(record.offset, record.value) for record in records] == [(8, b"20"), (9, b"21"), (10, b"22")]
+    assert reader.end_offsets([partition]) == {partition: 12}
+    reader.assign({partition: 12})
+    assert not list(reader.poll(0.2, 1_000))
+
+
+def test_partitions_wait_while_others_are_read_and_nothing_is_lost_or_doubled(
+    reader: LogReader, producer: KafkaProducer, topic: str
+) -> None:
+    first, second = (topic, 0), (topic, 1)
+    for partition in (first, second):
+        send(producer, partition, range(300), size=200)
+    reader.assign({first: 0, second: 0})
+    records: list[Record] = []
+    turns: list[set[Partition] | None] = [{first}, {second}, set[Partition](), {first}, None]
+    for let in turns:
+        reader.only(let)
+        deadline = time.monotonic() + (10 if let is None else 0.7)
+        while time.monotonic() < deadline and len(records) < 600:
+            polled = list(reader.poll(0.1, 30))
+            assert let is None or {record.partition for record in polled} <= let
+            records += polled
+            if polled and let is not None:
+                break
+    assert offsets_of(records, first) == list(range(300))
+    assert offsets_of(records, second) == list(range(300))
+
+
+def test_what_waited_is_read_when_all_are_let_go_on(reader: LogReader, producer: KafkaProducer, topic: str) -> None:
+    reader.assign({(topic, 0): 0, (topic, 1): 0})
+    reader.only([(topic, 0)])
+    send(producer, (topic, 0), range(5))
+    send(producer, (topic, 1), range(5))
+    assert offsets_of(read(reader, 5), (topic, 0)) == list(range(5))
+    reader.only(None)
+    assert offsets_of(read(reader, 5), (topic, 1)) == list(range(5))
+    reader.only([(topic, 0)])
+    reader.assign({(topic, 1): 0})
+    assert offsets_of(read(reader, 5), (topic, 1)) == list(range(5))
+
+
+def test_offsets_that_kafka_does_not_hold_are_lost_history(
+    reader: LogReader, producer: KafkaProducer, client: KafkaAdminClient, topic: str
+) -> None:
+    partition = (topic, 0)
+    send(producer, partition, range(20))
+    assert reader.begin_offsets([partition]) == {partition: 0}
+    client.delete_records({TopicPartition(*partition): 10})
+    assert reader.begin_offsets([partition, (topic, 1)]) == {partition: 10, (topic, 1): 0}
+    assert reader.end_offsets([partition, (topic, 1)]) == {partition: 20, (topic, 1): 0}
+    for lost in (9, 21):
+        with pytest.raises(HistoryLost, match=rf"{topic}\[0\]@{lost} is to be read next, and Kafka holds 10 to 20"):
+            reader.assign({partition: lost})
+    reader.assign({partition: 10})
+    assert offsets_of(read(reader, 10), partition) == list(range(10, 20))
+
+
+def test_records_that_go_before_they_are_read_are_lost_history(
+    reader: LogReader, producer: KafkaProducer, client: KafkaAdminClient, topic: str
+) -> None:
+    partition = (topic, 0)
+    reader.assign({partition: 0, (topic, 1): 0})
+    reader.only([(topic, 1)])
+    list(reader.poll(0.5, 10))
+    send(producer, partition, range(20))
+    client.delete_records({TopicPartition(*partition): 10})
+    reader.only(None)
+    raises(HistoryLost, reader, rf"{topic}\[0\]@0: retention took records")
+
+
+def test_a_topic_made_anew_is_another(
+    reader: LogReader, producer: KafkaProducer, client: KafkaAdminClient, topic: str
+) -> None:
+    reader.assign({(topic, 0): 0, (topic, 1): 0})
+    before = reader.topic_ids([topic])
+    list(reader.poll(0.2, 10))
+    client.delete_topics([topic])
+    wait_until(lambda: topic not in client.list_topics())
+    make(client, topic)
+    raises(SourceChanged, reader, f"topic {topic} was deleted and made anew")
+    assert reader.topic_ids([topic]) != before
+
+
+def test_added_partitions_are_noticed(readers: list[LogReader], client: KafkaAdminClient, topic: str) -> None:
+    for each in readers:
+        each.assign({(topic, 0): 0, (topic, 1): 0})
+        list(each.poll(0.2, 10))
+    client.create_partitions({topic: 5})
+    for each in readers:
+        raises(Transient, each, f"topic {topic} has 5 partitions instead of 2")
+        assert each.partitions(topic) == [(topic, number) for number in range(5)]
+
+
+def test_readers_agree_on_what_there_is(readers: list[LogReader], topic: str) -> None:
+    ids: list[Mapping[str, str]] = [each.topic_ids([topic, "readers-none"]) for each in readers]
+    assert ids[0] == ids[1]
+    assert list(ids[0]) == [topic]
+    for each in readers:
+        assert each.partitions("readers-none") == []
+        assert each.partitions(topic) == [(topic, 0), (topic, 1)]
+
+
+def test_without_a_broker_it_is_tried_again() -> None:
+    [port] = free()
+    with pytest.raises(Transient, match="does not answer"):
+        ConfluentReader(f"127.0.0.1:{port}", answer_s=1.0)
+
+
+def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "cdc.confluent_reader")
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)  # what the import system does for one that is not there
+    with pytest.raises(Fatal, match="uv sync --extra confluent"):
+        open_reader(Settings(reader="confluent-kafka"))
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
