@@ -30,7 +30,7 @@ from projectors.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-_LOOK_S = 0.5  # how often it is looked whether an operator asked for something
+LOOK_S = 0.5  #: least seconds between two looks for what operators ask of dead letters
 
 
 class Projector:
@@ -199,7 +199,7 @@ class Projector:
             if applying.idle:
                 applying.finish()
                 self._store.rest()
-                if time.monotonic() - looked_at > _LOOK_S:
+                if time.monotonic() - looked_at > LOOK_S:
                     looked_at = time.monotonic()
                     checkpoint = self._carry_out(checkpoint)
             if wait_s > 0:

@@ -13,7 +13,7 @@ from unittest.mock import patch
 from cdc.assembler import Partition
 from cdc.reader import Record
 from config.settings import Settings
-from projectors import tally
+from projectors import loop, tally
 from projectors.checkpoint import Store
 from projectors.loop import Projector
 from tests.scripted import PREFIX, ScriptedLog, ScriptedReader
@@ -36,6 +36,7 @@ class Projection:
         snapshots: ScriptedSnapshots,
         directory: Path,
         rewind: Random | None = None,
+        parks: Callable[[str], bool] = lambda _table: False,
     ) -> None:
         """With ``rewind``, it reads some partitions again from earlier offsets than its checkpoint says."""
         self.store = store
@@ -50,6 +51,7 @@ class Projection:
             self._reader,
             control=lambda: snapshots.control,
             request=lambda _reason: None,
+            parks=parks,
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -72,7 +74,8 @@ class Projection:
 
     def _run(self) -> None:
         try:
-            with patch.object(tally, "INTERVAL_S", 0.0):  # counts go with every commit
+            # Counts go with every commit, and what operators ask for is looked up after every poll.
+            with patch.object(tally, "INTERVAL_S", 0.0), patch.object(loop, "LOOK_S", 0.0):
                 self._projector.run(threading.Event())
             self.store.close()
         except BaseException as exc:

@@ -43,8 +43,13 @@ def renamed(pipeline: Any, number: int, name: str, spoiled: Any) -> None:
 def spoil(pipeline: Any, change: Any, *, which: int = -1) -> None:
     """``change`` is done to the bytes of the users topic's newest record that is no tombstone, in whichever partition."""
     records = [r for p, rs in pipeline.log.partitions.items() if p[0] == USERS for r in rs if r.value is not None]
-    newest = sorted(records, key=lambda r: json.loads(r.value)["source"]["lsn"])[which]
+    newest = sorted(records, key=lambda record: place(record.value))[which]
     pipeline.log.partitions[newest.partition][newest.offset] = newest._replace(value=change(newest.value))
+
+
+def place(value: bytes) -> tuple[int, int]:
+    envelope = json.loads(value)
+    return envelope["source"]["lsn"], envelope["transaction"]["total_order"]
 
 
 def unknown_operation(value: bytes) -> bytes:
