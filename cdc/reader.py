@@ -89,6 +89,7 @@ class KafkaPythonReader:
                 auto_offset_reset=cast("Any", "none"),  # never silently from elsewhere; the stub does not know it
                 isolation_level="read_committed",
                 metadata_max_age_ms=_TOPICS_INTERVAL_S * 1000,  # how soon it is seen that a topic was made anew
+                reconnect_backoff_max_ms=1_000,  # by default 30 s: long after Kafka is back
                 fetch_min_bytes=1,
                 fetch_max_wait_ms=500,  # a long poll: answered as soon as there is a byte
                 max_partition_fetch_bytes=8 * 1024 * 1024,

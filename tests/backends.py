@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import gc
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -25,6 +23,7 @@ from config.settings import Settings
 from queries.health import collect
 from stack import state, up
 from stack.process import stop
+from tests import directories
 from tests.databases import eventually
 
 ROOT = Path(__file__).parents[1]
@@ -184,29 +183,25 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 def native_stack(**given: Any) -> Iterator[Native]:
     """A native stack of its own with these settings, healthy; it ends with the iteration."""
-    directory = Path(tempfile.mkdtemp(prefix="readside-stack-"))
-    supervisor = up.start(Settings(data_dir=directory, java_class_cache=False, **given), ports="auto", detach=False)
-    try:
-        up.wait_healthy(directory, supervisor=supervisor)
-        yield Native(settings=Settings(data_dir=directory))
-    finally:
-        stop(supervisor, timeout_s=120)
-        shutil.rmtree(directory)
+    with directories.temporary("stack") as directory:
+        supervisor = up.start(Settings(data_dir=directory, java_class_cache=False, **given), ports="auto", detach=False)
+        try:
+            up.wait_healthy(directory, supervisor=supervisor)
+            yield Native(settings=Settings(data_dir=directory))
+        finally:
+            stop(supervisor, timeout_s=120)
 
 
 def _docker() -> Iterator[Stack]:
     from testcontainers.compose import DockerCompose
 
-    directory = Path(tempfile.mkdtemp(prefix="readside-compose-"))
-    environment = directory / ".env"
     names = ("POSTGRES", "CDC", "PROJECTOR", "QUERIES", "WRITER")
-    environment.write_text("".join(f"{name}_PASSWORD={os.urandom(12).hex()}\n" for name in names))
-    secrets = dict(line.split("=") for line in environment.read_text().splitlines())
-    try:
+    with directories.temporary("compose") as directory:
+        environment = directory / ".env"
+        environment.write_text("".join(f"{name}_PASSWORD={os.urandom(12).hex()}\n" for name in names))
+        secrets = dict(line.split("=") for line in environment.read_text().splitlines())
         with DockerCompose(ROOT, env_file=str(environment), build=True, wait=True) as compose:
             yield Composed(settings=_composed_settings(secrets), compose=compose)
-    finally:
-        shutil.rmtree(directory)
 
 
 def _composed_settings(secrets: dict[str, str]) -> Settings:

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.databases", "tests.backends"]
+pytest_plugins = ["tests.databases", "tests.backends", "tests.distribution"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,6 +17,7 @@ from stack import postgres as server
 from stack.ports import free
 from stack.process import stop, tail
 from stack.provision import provision_serving, provision_source
+from tests import directories
 
 SHOP, STORE = "shop_template", "store_template"
 
@@ -42,28 +40,28 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A native PostgreSQL with the roles of the stack and the templates of its databases."""
-    directory = Path(tempfile.mkdtemp(prefix="readside-postgres-"))
-    cluster = server.Cluster(
-        binaries=server.find_binaries(),
-        directory=directory / "postgres",
-        address=f"127.0.0.1:{free()[0]}",
-        password=secrets.token_hex(8),
-        user=server.unprivileged_user(),
-        settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"},
-    )
-    log = directory / "postgres.log"
-    server.initialise(cluster)
-    process = server.start(cluster, log)
-    try:
-        eventually(
-            lambda: process.poll() is None and server.ready(cluster), what=lambda: f"PostgreSQL starts: {tail(log)}"
+    with directories.temporary("postgres") as directory:
+        cluster = server.Cluster(
+            binaries=server.find_binaries(),
+            directory=directory / "postgres",
+            address=f"127.0.0.1:{free()[0]}",
+            password=secrets.token_hex(8),
+            user=server.unprivileged_user(),
+            settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"},
         )
-        running = Postgres(admin_dsn=cluster.dsn())
-        _templates(running)
-        yield running
-    finally:
-        stop(process, signal.SIGINT)
-        shutil.rmtree(directory)
+        log = directory / "postgres.log"
+        server.initialise(cluster)
+        process = server.start(cluster, log)
+        try:
+            eventually(
+                lambda: process.poll() is None and server.ready(cluster),
+                what=lambda: f"PostgreSQL starts: {tail(log)}",
+            )
+            running = Postgres(admin_dsn=cluster.dsn())
+            _templates(running)
+            yield running
+        finally:
+            stop(process, signal.SIGINT)
 
 
 def _templates(postgres: Postgres) -> None:

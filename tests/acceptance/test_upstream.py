@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +9,13 @@ import pytest
 
 from benchmarks import upstream
 from config.settings import Settings
+from tests import directories
 
 
 @pytest.fixture
 def own_directory() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="readside-upstream-"))
-    yield directory
-    shutil.rmtree(directory)
+    with directories.temporary("upstream") as directory:
+        yield directory
 
 
 def test_kills_and_cuts_lose_and_double_nothing_from_the_slot(own_directory: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 import httpx
+import psycopg
 import pytest
 
 from tests.backends import Stack
@@ -22,6 +23,28 @@ def test_killed_component_comes_back_and_what_was_written_meanwhile_is_read(stac
     stack.wait_healthy(90)
     eventually(lambda: is_read(stack, meanwhile), what=f"a user written after {component} died is read", deadline_s=60)
     assert is_read(stack, before)
+
+
+def test_kafkas_death_does_not_make_connect_restart_the_connector_from_a_stored_offset(stack: Stack) -> None:
+    stack.wait_healthy()
+    streaming = session_of_slot(stack)
+    stack.kill("kafka")
+    stack.wait_healthy(90)
+    user = new_user(stack)
+    eventually(lambda: is_read(stack, user), what="a user written after Kafka came back is read", deadline_s=60)
+    assert session_of_slot(stack) == streaming
+
+
+def session_of_slot(stack: Stack) -> int:
+    """The server's process that sends changes to the connector: another one after each start of the connector."""
+    assert stack.settings.source_dsn is not None
+    query = "select active_pid from pg_replication_slots where slot_name = %(slot)s and active_pid is not null"
+    with psycopg.connect(stack.settings.source_dsn.get_secret_value(), autocommit=True) as source:
+        found = lambda: source.execute(query, {"slot": stack.settings.slot}).fetchone()  # noqa: E731
+        eventually(lambda: found() is not None, what="the connector streams")
+        row = found()
+    assert row is not None
+    return row[0]
 
 
 def written(stack: Stack) -> bool:

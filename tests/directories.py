@@ -1,0 +1,36 @@
+"""Directories for what tests start: gone with their test, or, when that was killed, with the next run's beginning."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_PREFIX = "readside-"
+_LOCK = ".test"
+
+
+@contextmanager
+def temporary(name: str) -> Generator[Path]:
+    """An empty directory, removed at the end of the block; processes that work in it must have ended by then."""
+    path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{name}-"))
+    with (path / f"{_LOCK}.new").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (path / f"{_LOCK}.new").rename(path / _LOCK)  # nobody sees it unlocked while we live
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path)
+
+
+def remove_abandoned() -> None:
+    """Remove those of test runs that were killed, whose processes ended with them."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError), (path / _LOCK).open() as lock:
+            if os.fstat(lock.fileno()).st_uid == os.getuid():
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,64 @@
+"""Two workers for the whole suite: one works on the stack, which waits more than it computes, the other on the rest.
+
+Only one worker ever runs a whole stack, so tests that disturb it do not disturb each other's. Each has a PostgreSQL of its
+own. Whoever asks for some tests by name gets them in one process, as pytest always does; ``-n 0`` does so for all.
+"""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+from tests import directories
+
+#: Modules whose tests run on a whole stack, theirs or everybody's.
+STACK = (
+    "tests/acceptance/",
+    "tests/cdc/test_control.py",
+    "tests/cdc/test_faithful.py",
+    "tests/containers/test_compose.py",
+    "tests/stack/test_doctor.py",
+    "tests/stack/test_whole.py",
+)
+#: The longest of the others begin first, so that no worker is left alone with one at the end.
+LONG = ("tests/projectors/test_laws.py", "tests/mutants/", "tests/projectors/test_rollups.py")
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """How many ``-n auto`` means, which pyproject.toml says."""
+    chosen = config.option.keyword or config.option.markexpr or config.getoption("lf", False)
+    return 2 if config.args_source == pytest.Config.ArgsSource.TESTPATHS and not chosen else 0
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Whole modules, so that what their tests share is made once; everything on the stack is one."""
+    return _Scheduling(config, log)  # pyright: ignore[reportArgumentType]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What an earlier run left is removed by the process that was started, not by its workers."""
+    # What ends a run that takes too long sends SIGTERM, which would end this process at once and leave everything behind.
+    signal.signal(signal.SIGTERM, _interrupt)
+    if not hasattr(config, "workerinput"):
+        directories.remove_abandoned()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long modules first; pytest-randomly's order among the others, and among tests."""
+    items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt("SIGTERM")
+
+
+def _rank(nodeid: str) -> int:
+    ranked: tuple[str | tuple[str, ...], ...] = (STACK, *LONG)
+    return next((rank for rank, prefix in enumerate(ranked) if nodeid.startswith(prefix)), len(ranked))
+
+
+class _Scheduling(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return "the stack" if nodeid.startswith(STACK) else nodeid.partition("::")[0]
