@@ -15,8 +15,6 @@ from cdc.reader import KafkaPythonReader, LogReader
 from cdc.shapes import Shapes, read_shapes
 from config.settings import Settings
 from projectors import registry
-from projectors.analytics import server
-from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import Store
 from projectors.loop import Projector
 from projectors.serving.store import ServingStore
@@ -35,6 +33,10 @@ def serving(settings: Settings, stop: threading.Event) -> None:
 
 def analytics(settings: Settings, stop: threading.Event) -> None:
     """Run the analytics store's projector and its SQL endpoint. Raises Transient and Fatal."""
+    # What this store needs takes as long to import as the rest: the other store's projector starts without it.
+    from projectors.analytics import server
+    from projectors.analytics.store import AnalyticsStore
+
     tables = captured_tables(settings)
     declarations = registry.load(settings.models).of_store("analytics")
     shapes = captured_shapes(settings, tables)

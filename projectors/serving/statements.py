@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
@@ -39,6 +39,29 @@ PRUNE = "delete from readside.recent_transactions where applied_at < now() - int
 REQUIRE_EPOCH = "select readside.require_epoch(%(store)s, %(epoch)s)"
 
 
+T = TypeVar("T")
+
+
+class _OnDemand(Mapping[str, T]):
+    """By schema.table, made when first asked for: a projector that starts needs those of the next change alone."""
+
+    def __init__(self, tables: Sequence[Table], make: Callable[[Table], T]) -> None:
+        self._tables = {table.qualified: table for table in tables}
+        self._make = make
+        self._made: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        if (made := self._made.get(name)) is None:
+            made = self._made[name] = self._make(self._tables[name])
+        return made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+
 class Statements:
     """Rendered on first use: a read model has one refresh statement for each set of tables that changed together."""
 
@@ -48,8 +71,8 @@ class Statements:
         """``tables`` must hold every table that ``declarations`` read. The declared tables must exist."""
         self._connection = connection
         self._by_name: Mapping[str, Table] = {table.mirror: table for table in tables}
-        self.mirror: Mapping[str, MirrorStatements] = {t.qualified: mirror_statements(t) for t in tables}
-        self.difference: Mapping[str, DifferenceStatements] = {t.qualified: difference_statements(t) for t in tables}
+        self.mirror: Mapping[str, MirrorStatements] = _OnDemand(tables, mirror_statements)
+        self.difference: Mapping[str, DifferenceStatements] = _OnDemand(tables, difference_statements)
         self._declarations = declarations
         self._cache: dict[tuple[str, ...], bytes] = {}
         self._columns = {
