@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from cdc.assembler import Transaction
+from cdc.change import Change
 from config.settings import Settings
 from projectors import registry
 from projectors.checkpoint import Checkpoint, lsn_value
@@ -33,6 +34,10 @@ class _Timed(ServingStore):
         checkpoint = super().open()
         self.began = time.monotonic()
         return checkpoint
+
+    def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
+        super().load(changes, checkpoint)
+        self.began = time.monotonic()
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
         super().apply(transactions, checkpoint)
