@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -49,7 +50,7 @@ class Statements:
         self._connection = connection
         self._by_name: Mapping[str, Table] = {table.mirror: table for table in tables}
         self.mirror: Mapping[str, MirrorStatements] = {t.qualified: mirror_statements(t) for t in tables}
-        self.difference: Mapping[str, DifferenceStatements] = {t.qualified: difference_statements(t) for t in tables}
+        self._tables = tables
         self._declarations = declarations
         self._cache: dict[tuple[str, ...], bytes] = {}
         self._columns = {
@@ -78,6 +79,15 @@ class Statements:
     def kept(self) -> frozenset[str]:
         """The relations that have a temporary table of changed rows."""
         return self._captured | self._by_name.keys()
+
+    @cached_property
+    def difference(self) -> Mapping[str, DifferenceStatements]:
+        """By schema.table; made when they are needed, for that is seldom, and all of them take 20 ms."""
+        return {table.qualified: difference_statements(table) for table in self._tables}
+
+    def create_changed(self) -> Composed:
+        """Makes the temporary tables of changed rows."""
+        return SQL("; ").join(self.relations[name].create_changed() for name in sorted(self.kept))
 
     def refresh(self, declared: ReadModel | Rollup, changed: Collection[str]) -> bytes:
         """See refresh_statement and rollup_statement."""
