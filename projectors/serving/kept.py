@@ -79,7 +79,8 @@ class Kept:
         One that was just ``made`` from a new declaration fails for all to see instead.
         """
         names = {declared.name for declared in (*self.declarations.histories, *self.declarations.maintained)}
-        broken = failing(connection, statements, self.declarations, self._in_question(connection, names) - set(made))
+        in_question = self._in_question(connection, names) - set(made)
+        broken = failing(connection, statements, self.declarations, in_question) if in_question else {}
         self.stale = note_parked(connection, {**self.parked, **broken})
         for name, why in {**self.parked, **broken}.items():
             logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
