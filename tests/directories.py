@@ -28,7 +28,7 @@ def temporary(name: str) -> Generator[Path]:
 
 
 def remove_abandoned() -> None:
-    """Remove those of test runs that were killed, whose processes ended with them."""
+    """Remove those of processes that were killed; what they had started ended with them."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError), (path / _LOCK).open() as lock:
             if os.fstat(lock.fileno()).st_uid == os.getuid():

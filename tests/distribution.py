@@ -10,6 +10,7 @@ import signal
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import NodeManager
 
 from tests import directories
 
@@ -41,6 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
     """What an earlier run left is removed by the process that was started, not by its workers."""
     # What ends a run that takes too long sends SIGTERM, which would end this process at once and leave everything behind.
     signal.signal(signal.SIGTERM, _interrupt)
+    NodeManager.EXIT_TIMEOUT = 60  # s: a worker that is told to end still has a stack to stop
+    if not hasattr(config, "workerinput"):
+        directories.remove_abandoned()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """And so is what this run's workers left, if one of them was killed."""
     if not hasattr(config, "workerinput"):
         directories.remove_abandoned()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,6 +21,12 @@ from tests.scripted import PREFIX, ScriptedLog, ScriptedReader
 from tests.snapshots import ScriptedSnapshots
 
 _PATIENCE_S = 20.0
+
+
+@cache
+def _settings(directory: Path) -> Settings:
+    # So few that transactions go through the spool, and partitions are made to wait for each other.
+    return Settings(topic_prefix=PREFIX, data_dir=directory, buffered_changes=5)
 
 
 class Killed(BaseException):
@@ -42,10 +49,8 @@ class Projection:
         self.store = store
         self._reader = _Lockstep(log, rewind)
         self._error: BaseException | None = None
-        # So few that transactions go through the spool, and partitions are made to wait for each other.
-        settings = Settings(topic_prefix=PREFIX, data_dir=directory, buffered_changes=5)
         self._projector = Projector(
-            settings,
+            _settings(directory),
             store,
             log.tables,
             self._reader,

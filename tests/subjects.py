@@ -84,8 +84,8 @@ class ServingSubject:
              where schemaname !~ '^pg_|^information_schema' and tablename <> 'declared'
             """
         ).fetchall()
-        for schema, name in names:
-            self._connection.execute(SQL("delete from {}").format(Identifier(schema, name)))
+        if names:
+            self._connection.execute(SQL("; ").join(SQL("delete from {}").format(Identifier(*name)) for name in names))
 
     def expected(self, source: psycopg.Connection[Any], tables: Sequence[Table]) -> Rows:
         return sorted(source.execute(_everything([(t.name, Identifier(t.schema, t.name)) for t in tables])).fetchall())

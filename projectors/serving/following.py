@@ -24,27 +24,22 @@ def follow_source(
     """Bring the mirror in line with the source's tables, but for those in doubt."""
     tables = list(tables)
     prepare_types(connection, tables)
-    made = plan(
-        tables,
-        shapes,
-        remembered(connection),
-        lambda table: _has_columns(connection, table),
-        parks,
-    )
+    known, mirrors = remembered(connection), _mirrors(connection)
+    made = plan(tables, shapes, known, lambda table: _has_columns(mirrors, table), parks)
     for table in made.create:
         connection.execute(create_mirror(table))
     for table, change in made.follow:
         for step in _steps(table, change):
             connection.execute(step)
-    for name, known in made.remember.items():
-        if name not in made.doubts:
-            remember(connection, name, known)
+    for name, present in made.remember.items():
+        if name not in made.doubts and present != known.get(name):
+            remember(connection, name, present)
     return made
 
 
 def make_anew(connection: Connection, table: Table) -> None:
     """Give the mirror the table's present columns; those that keep name and type keep their values, if the key is such."""
-    there, old = _columns(connection, table.mirror), Identifier("mirror", f"{table.mirror} before")
+    there, old = _mirrors(connection)[table.mirror], Identifier("mirror", f"{table.mirror} before")
     kept = [c.name for c in table.columns if there.get(c.name) == c.type]
     connection.execute(
         SQL("alter table {} rename to {}").format(mirror_name(table), Identifier(f"{table.mirror} before"))
@@ -103,20 +98,23 @@ def _steps(table: Table, change: Alteration) -> Iterable[Composed]:
             yield SQL("alter table {} alter column {} drop default").format(mirror, Identifier(column.name))
 
 
-def _has_columns(connection: Connection, table: Table) -> bool | None:
-    there: Mapping[str, str] = _columns(connection, table.mirror)
+def _has_columns(mirrors: Mapping[str, Mapping[str, str]], table: Table) -> bool | None:
+    there = mirrors.get(table.mirror, {})
     return list(there.items()) == [(column.name, column.type) for column in table.columns] if there else None
 
 
-def _columns(connection: Connection, name: str) -> dict[str, str]:
-    return dict(
-        connection.execute(
-            """
-            select a.attname::text, format_type(a.atttypid, a.atttypmod)
-              from pg_attribute a
-             where a.attrelid = to_regclass(format('mirror.%%I', %(name)s::text)) and a.attnum > 0 and not a.attisdropped
-             order by a.attnum
-            """,
-            {"name": name},
-        ).fetchall()
-    )
+def _mirrors(connection: Connection) -> dict[str, dict[str, str]]:
+    """Types by column, in their order, by table."""
+    rows = connection.execute(
+        """
+        select c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod)
+          from pg_class c
+          join pg_attribute a on a.attrelid = c.oid
+         where c.relnamespace = 'mirror'::regnamespace and c.relkind = 'r' and a.attnum > 0 and not a.attisdropped
+         order by c.oid, a.attnum
+        """
+    ).fetchall()
+    mirrors: dict[str, dict[str, str]] = {}
+    for table, column, type_name in rows:
+        mirrors.setdefault(table, {})[column] = type_name
+    return mirrors

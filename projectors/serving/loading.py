@@ -34,8 +34,7 @@ class Loading:
             self._execute(SQL("drop table {}").format(relation.changed))
             self._execute(relation.create_changed())
         self._kept.park(self._connection, self._statements)
-        for difference in self._statements.difference.values():
-            self._execute(difference.create)
+        self._execute(*(difference.create for difference in self._statements.difference.values()))
         self._into = "stage"
         return frozenset(table.mirror for table in doubtful)
 
@@ -59,13 +58,7 @@ class Loading:
             self._execute(difference.analyze)
             for history in self._kept.histories[name]:
                 self._connection.execute(self._statements.history_of_difference(history), at, prepare=False)
-            for statement in (
-                difference.delete_gone,
-                difference.forget_equal,
-                mirror.adopt,
-                difference.analyze_changed,
-            ):
-                self._execute(statement)
+            self._execute(difference.delete_gone, difference.forget_equal, mirror.adopt, difference.analyze_changed)
             logger.info("snapshot compared", extra={"action": "snapshot_compared", "table": name})
         return [table for table in self._kept.tables.values() if self._has_changes(table)]
 
@@ -74,5 +67,6 @@ class Loading:
         row = self._connection.execute(SQL("select exists (select from {})").format(changed)).fetchone()
         return row is not None and row[0]
 
-    def _execute(self, statement: Composed) -> None:
-        self._connection.execute(statement.as_bytes(self._connection), prepare=False)
+    def _execute(self, *statements: Composed) -> None:
+        # All in one message: there are five for each table, and most tables are small.
+        self._connection.execute(SQL("; ").join(statements).as_bytes(self._connection), prepare=False)

@@ -102,6 +102,10 @@ class Statements:
         """The relations that have a temporary table of changed rows."""
         return self._captured | self._by_name.keys()
 
+    def create_changed(self) -> Composed:
+        """Makes the temporary tables of changed rows."""
+        return SQL("; ").join(self.relations[name].create_changed() for name in sorted(self.kept))
+
     def refresh(self, declared: ReadModel | Rollup, changed: Collection[str]) -> bytes:
         """See refresh_statement and rollup_statement."""
         touched = sorted(declared.sources.intersection(changed))

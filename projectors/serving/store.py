@@ -113,8 +113,7 @@ class ServingStore:
                 self._kept.park(self._connection, self._statements, made)
                 if checkpoint.phase == "streaming" and self.doubt is None:
                     self._build(made | self._kept.stale, checkpoint)
-            for name in self._statements.kept:
-                self._connection.execute(self._statements.relations[name].create_changed())
+            self._connection.execute(self._statements.create_changed())  # at once: a transaction each, they take 40 ms
             return checkpoint
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
