@@ -29,6 +29,7 @@ from tests.databases import eventually
 ROOT = Path(__file__).parents[1]
 EXTERNAL = "READSIDE_TEST_EXTERNAL"
 PARKED = ("public.sellers",)  # tables of which the native stack parks what cannot be applied
+OPTIONS = {"parked_on_poison": PARKED, "history_lost": "snapshot"}  # of the shared native stack
 
 
 class Stack(Protocol):
@@ -177,7 +178,7 @@ def docker_answers() -> bool:
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The whole system, healthy, shared by every test of the session."""
-    backends = {"native": lambda: native_stack(parked_on_poison=PARKED), "docker": _docker, "external": _external}
+    backends = {"native": lambda: native_stack(**OPTIONS), "docker": _docker, "external": _external}
     yield from backends[chosen_backend(request.config)]()
 
 

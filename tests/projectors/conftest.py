@@ -176,13 +176,14 @@ def rating_pipeline(shop_database: str, store_database: str, tmp_path: Path) -> 
 @pytest.fixture
 def analytics(shop_database: str, tmp_path: Path) -> Iterator[Pipeline]:
     """The reference application's tables into the analytics store."""
-    pipeline = Pipeline(
-        shop_database,
-        tmp_path,
-        lambda tables, shapes: AnalyticsStore(
-            tmp_path / "live.duckdb", tables, MODELS.of_store("analytics"), memory_limit="1GB", shapes=shapes
-        ),
-    )
+
+    def make(tables: tuple[Table, ...], shapes: Shapes) -> Store:
+        models = MODELS.of_store("analytics")
+        parks = lambda table: table in pipeline.parked_on_change  # noqa: E731
+        path = tmp_path / "live.duckdb"
+        return AnalyticsStore(path, tables, models, memory_limit="1GB", shapes=shapes, parks=parks)
+
+    pipeline = Pipeline(shop_database, tmp_path, make)
     yield pipeline
     pipeline.close()
 

@@ -199,6 +199,55 @@ def test_table_that_is_not_published_any_more_stands_still_and_comes_back_by_a_s
     assert store_rows("select name from readside.declared where parked is not null") == []
 
 
+def test_changed_table_is_parked_in_the_analytics_store_too(analytics, ask):
+    given_a_shop(analytics)
+    analytics.alter("alter table users add column nick text")
+    analytics.commit("update users set last_name = 'After', nick = 'n' where id = 1")
+    analytics.commit("update orders set status = 'paid' where id = 1")
+    analytics.parked_on_change = ("public.users",)
+    analytics.project_until_done()
+    assert ask("select last_name from mirror.users where id = 1") == [("L1",)]
+    parked = "select name from readside.declared where parked is not null order by name"
+    assert ("customers",) in ask(parked)
+    assert ask("select status from mirror.orders where id = 1") == [("paid",)], "the rest goes on"
+    analytics.parked_on_change = ()
+    analytics.commit("update users set last_name = 'Later' where id = 2")
+    analytics.project_until_done()
+    assert analytics.requests == ["public.users: it was parked"]
+    assert ask(parked) == []
+    same_everywhere(analytics, ask, "users", "id, last_name, nick")
+
+
+def test_table_that_is_dropped_at_the_source_stands_still_with_what_reads_it(serving, store_rows):
+    given_a_shop(serving)
+    serving.alter("drop table payment_transactions, payments cascade")
+    serving.commit("update users set last_name = 'After' where id = 1")
+    serving.project_until_done()
+    assert sorted(store_rows('select "table" from readside.mirrored where parked is not null')) == [
+        ("public.payment_transactions",),
+        ("public.payments",),
+    ]
+    parked = [name for (name,) in store_rows("select name from readside.declared where parked is not null order by 1")]
+    assert parked == ["order_details"]
+    assert store_rows("select document->>'last_name' from read_models.user_profile where id = 1") == [("After",)]
+
+
+def test_label_added_to_an_enum_goes_on_with_the_stream(pipeline, ask):
+    pipeline.alter(
+        "create type mood as enum ('calm', 'glad')", "alter table users add column mood mood not null default 'calm'"
+    )
+    given_a_shop(pipeline)
+    pipeline.commit("update users set mood = 'glad' where id = 1")
+    pipeline.alter("alter type mood add value 'grim' before 'calm'", "alter type mood add value 'wild'")
+    pipeline.commit("update users set mood = 'grim' where id = 2")
+    pipeline.commit("update users set mood = 'wild' where id = 3")
+    pipeline.project_until_done()
+    same_everywhere(pipeline, ask, "users", "id, mood::text")
+    pipeline.commit("update users set mood = 'glad' where id = 3")
+    pipeline.project_until_done()
+    same_everywhere(pipeline, ask, "users", "id, mood::text")
+
+
 @pytest.fixture
 def parking(serving):
     """While the block runs, these tables are parked when they change."""
