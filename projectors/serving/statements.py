@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
 
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
@@ -39,6 +38,20 @@ PRUNE = "delete from readside.recent_transactions where applied_at < now() - int
 
 REQUIRE_EPOCH = "select readside.require_epoch(%(store)s, %(epoch)s)"
 
+Made = TypeVar("Made", MirrorStatements, DifferenceStatements)
+
+
+class _OnDemand(Generic[Made]):
+    def __init__(self, tables: Iterable[Table], make: Callable[[Table], Made]) -> None:
+        self._tables = {table.qualified: table for table in tables}
+        self._make = make
+        self._made: dict[str, Made] = {}
+
+    def __getitem__(self, name: str) -> Made:
+        if name not in self._made:
+            self._made[name] = self._make(self._tables[name])
+        return self._made[name]
+
 
 class Statements:
     """Rendered on first use: a read model has one refresh statement for each set of tables that changed together."""
@@ -49,8 +62,9 @@ class Statements:
         """``tables`` must hold every table that ``declarations`` read. The declared tables must exist."""
         self._connection = connection
         self._by_name: Mapping[str, Table] = {table.mirror: table for table in tables}
-        self.mirror: Mapping[str, MirrorStatements] = {t.qualified: mirror_statements(t) for t in tables}
-        self._tables = tables
+        # By schema.table. A projector's start would spend half its time on them, and few are needed at once.
+        self.mirror = _OnDemand(tables, lambda table: mirror_statements(table))
+        self.difference = _OnDemand(tables, lambda table: difference_statements(table))
         self._declarations = declarations
         self._cache: dict[tuple[str, ...], bytes] = {}
         self._columns = {
@@ -79,11 +93,6 @@ class Statements:
     def kept(self) -> frozenset[str]:
         """The relations that have a temporary table of changed rows."""
         return self._captured | self._by_name.keys()
-
-    @cached_property
-    def difference(self) -> Mapping[str, DifferenceStatements]:
-        """By schema.table; made when they are needed, for that is seldom, and all of them take 20 ms."""
-        return {table.qualified: difference_statements(table) for table in self._tables}
 
     def create_changed(self) -> Composed:
         """Makes the temporary tables of changed rows."""
