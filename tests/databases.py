@@ -40,7 +40,8 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A native PostgreSQL with the roles of the stack and the templates of its databases."""
-    with directories.temporary("postgres") as directory:
+    # Each projector's start makes and drops dozens of temporary tables, whose files cost more than what is in them.
+    with directories.temporary("postgres", in_memory=True) as directory:
         cluster = server.Cluster(
             binaries=server.find_binaries(),
             directory=directory / "postgres",

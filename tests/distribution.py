@@ -27,12 +27,14 @@ STACK = (
 LONG = ("tests/projectors/test_laws.py", "tests/mutants/", "tests/projectors/test_rollups.py")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """How many ``-n auto`` means, which pyproject.toml says."""
     chosen = config.option.keyword or config.option.markexpr or config.getoption("lf", False)
     return 2 if config.args_source == pytest.Config.ArgsSource.TESTPATHS and not chosen else 0
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     """Whole modules, so that what their tests share is made once; everything on the stack is one."""
     return _Scheduling(config, log)  # pyright: ignore[reportArgumentType]

@@ -38,7 +38,6 @@ PRUNE = "delete from readside.recent_transactions where applied_at < now() - int
 
 REQUIRE_EPOCH = "select readside.require_epoch(%(store)s, %(epoch)s)"
 
-
 T = TypeVar("T")
 
 
