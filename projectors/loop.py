@@ -169,9 +169,11 @@ class Projector:
         self._partitions = frozenset(begins)
         committed_at = 0.0
         while not stop.is_set():
-            wait_s = max(0.0, committed_at + self._interval_s - time.monotonic())
+            behind = self._assembler.has_whole  # there was no room for it, or it was too much at once
+            enough = self._assembler.buffered >= self._settings.batch_changes
+            wait_s = 0.0 if enough else max(0.0, committed_at + self._interval_s - time.monotonic())
             self._hold_back()
-            for record in self._reader.poll(0.5, self._settings.batch_changes):
+            for record in self._reader.poll(0.01 if behind else 0.5, self._settings.batch_changes):
                 self._feed(record)
                 if self._superseded:
                     return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
@@ -182,7 +184,9 @@ class Projector:
                 self._store.rest()
             if wait_s > 0:
                 stop.wait(wait_s)
-            while transactions := self._assembler.take(self._settings.batch_changes):
+            # While a large batch is applied, the next one is read, as far as there is room.
+            room = self._assembler.buffered <= self._settings.buffered_changes
+            if (applying.idle or not room) and (transactions := self._assembler.take(self._settings.batch_changes)):
                 checkpoint = self._after(transactions, checkpoint)
                 applying.apply(transactions, checkpoint)
                 committed_at = time.monotonic()
