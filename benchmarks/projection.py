@@ -17,7 +17,7 @@ from config.settings import Settings
 from projectors import registry
 from projectors.checkpoint import Checkpoint, lsn_value
 from projectors.loop import Projector
-from projectors.run import captured_shapes, captured_tables, open_reader
+from projectors.run import captured_shapes, captured_tables, open_reader, settle
 from projectors.serving.store import ServingStore
 
 
@@ -49,6 +49,7 @@ class _Timed(ServingStore):
 def main() -> None:
     """Project to the given position."""
     settings, stop = Settings(), threading.Event()
+    settle()
     assert settings.serving_dsn is not None
     tables = captured_tables(settings)
     declarations = registry.load(settings.models).of_store("serving")

@@ -109,6 +109,15 @@ class Assembler:
         """Changes of unfinished transactions that are held in memory."""
         return self._buffered
 
+    @property
+    def has_whole(self) -> bool:
+        """Whether the next transaction in commit order is whole."""
+        if not self._waiting:
+            return False
+        head = self._waiting[0]
+        pending = self._pending.get(head.end.xid)
+        return (len(pending.rows) if pending else 0) >= head.needed
+
     def lacking(self) -> frozenset[str]:
         """Tables of which the next transaction in commit order lacks rows; none while its END is not known."""
         if not self._waiting:

@@ -19,10 +19,11 @@ from cdc.unavailable import without_unavailable
 Op = Literal["r", "c", "u", "d", "t", "x"]
 
 
-class Change(Struct, frozen=True, array_like=True):
+class Change(Struct, frozen=True, array_like=True, gc=False):
     """One row change, or one TRUNCATE of one table, at one place of one source transaction.
 
-    Not a dataclass: making one of those took as long as decoding the record it comes from.
+    Not a dataclass: making one of those took as long as decoding the record it comes from. Nor does the garbage collector
+    look at it, which would take as long again: it holds nothing that could lead back to it.
     """
 
     table: str  #: schema.table, from the envelope's source block (a topic's name can be ambiguous)
@@ -63,7 +64,7 @@ class Message:
 _NULL = Raw(b"null")
 
 
-class _Source(Struct):
+class _Source(Struct, gc=False):
     schema: str
     table: str
     lsn: int | None = None
@@ -73,11 +74,11 @@ class _Source(Struct):
     snapshot: str | bool | None = None
 
 
-class _Place(Struct):
+class _Place(Struct, gc=False):
     total_order: int
 
 
-class _Envelope(Struct):
+class _Envelope(Struct, gc=False):
     op: str
     source: _Source
     after: Raw = _NULL

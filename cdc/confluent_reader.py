@@ -47,7 +47,7 @@ _CONSUMER = {
     "isolation.level": "read_committed",
     "check.crcs": True,
     "fetch.wait.max.ms": 500,  # a long poll: answered as soon as there is a byte
-    "fetch.message.max.bytes": 4 * 1024 * 1024,  # of each partition
+    "fetch.message.max.bytes": 512 * 1024,  # of each partition
     "fetch.max.bytes": 32 * 1024 * 1024,
     "queued.max.messages.kbytes": 64 * 1024,  # of all partitions together
     "fetch.queue.backoff.ms": 10,  # by default it rests for a second when that much waits

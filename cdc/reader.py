@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError, OffsetOutOfRangeError, UnsupportedCodecError
 from kafka.structs import TopicPartition
+from msgspec import Struct
 
 from cdc.assembler import Partition
 from cdc.change import Headers
@@ -23,7 +24,7 @@ _TOPICS_INTERVAL_S = 5
 TAKEN = f"retention took records this store has not applied, or Kafka lost some; {BEGIN_ANEW}"
 
 
-class Record(NamedTuple):
+class Record(Struct, frozen=True, gc=False):
     """A Kafka record as it lies in its partition."""
 
     partition: Partition

@@ -39,7 +39,8 @@ class Rows:
         """``directory``: where the file goes, made if missing; the system's place for temporary files by default."""
         self._most_in_memory = most_in_memory
         self._directory = directory
-        self._in_memory: dict[int, Change] = {}
+        self._in_memory: dict[int, Change] = {}  # by place
+        self._in_order, self._last = True, 0  # whether it is in that order, and the place added last
         self._spool: _Spool | None = None
         self.in_memory = 0  #: how many of them are not in the file
 
@@ -47,15 +48,21 @@ class Rows:
         return len(self._in_memory) if self._spool is None else len(self._spool)
 
     def __iter__(self) -> Iterator[Change]:
-        if self._spool is None:
-            return iter([self._in_memory[order] for order in sorted(self._in_memory)])
-        return iter(self._spool)
+        if self._spool is not None:
+            return iter(self._spool)
+        if not self._in_order:
+            self._in_memory = dict(sorted(self._in_memory.items()))
+            self._in_order = True
+        return iter(self._in_memory.values())
 
     def add(self, change: Change) -> bool:
         """Keep a change; False when its place was taken before."""
         if self._spool is not None:
             return self._spool.add(change)
         known = self.in_memory
+        if change.order < self._last:
+            self._in_order = False
+        self._last = change.order
         self._in_memory[change.order] = change
         self.in_memory = len(self._in_memory)
         new = self.in_memory > known

@@ -29,6 +29,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     settings = Settings()
+    run.settle()
     project = run.serving if sys.argv[1] == "serving" else run.analytics
     while not stop.is_set():
         try:

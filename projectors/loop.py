@@ -188,9 +188,11 @@ class Projector:
         self._partitions = frozenset(begins)
         committed_at = looked_at = 0.0
         while not stop.is_set():
-            wait_s = max(0.0, committed_at + self._interval_s - time.monotonic())
+            behind = intake.assembler.has_whole  # there was no room for it, or it was too much at once
+            enough = intake.assembler.buffered >= self._settings.batch_changes
+            wait_s = 0.0 if enough else max(0.0, committed_at + self._interval_s - time.monotonic())
             self._hold_back()
-            for record in self._reader.poll(0.5, self._settings.batch_changes):
+            for record in self._reader.poll(0.01 if behind else 0.5, self._settings.batch_changes):
                 intake.feed(record)
                 if intake.superseded:
                     return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
@@ -204,7 +206,9 @@ class Projector:
                     checkpoint = self._carry_out(checkpoint)
             if wait_s > 0:
                 stop.wait(wait_s)
-            while taken := intake.assembler.take(self._settings.batch_changes):
+            # While a large batch is applied, the next one is read, as far as there is room.
+            room = intake.assembler.buffered <= self._settings.buffered_changes
+            if (applying.idle or not room) and (taken := intake.assembler.take(self._settings.batch_changes)):
                 applying.finish()
                 transactions, checkpoint = self._after(taken, checkpoint)
                 applying.apply(transactions, checkpoint)

@@ -29,6 +29,8 @@ TRACKED = [
 #: store's transactions is how a checkpoint parts from the rows it speaks of.
 TRANSACTION_OWNERS = {
     "benchmarks/backlog.py": "makes source transactions by the thousand, inside the database",
+    "benchmarks/bare.py": "a bare loop into tables of its own",
+    "benchmarks/catch_up.py": "creates databases of its own",
     "benchmarks/hot_keys.py": "creates a database of its own, and vacuums it",
     "cdc/continuity.py": "one command of the replication protocol, which knows no transaction",
     "benchmarks/upstream.py": "one statement at a time: triggers, cuts and looks at slots",

@@ -118,27 +118,31 @@ def merged_rows(table: Table, template: SQL) -> Composed:
     """``template`` with {values} or {row}, rows whose absent columns are filled from the mirror, and {source}.
 
     {values} is a list of named columns without the generated ones, {row} one value of the mirror's row type. {source}
-    reads %(rows)s, objects {base, row, …}, as ``e(value, number)``; ``b`` is the stored row of key ``base``.
+    reads %(rows)s, objects {key, base, row, end_lsn, place, at_us} of which ``row`` alone must be there, as ``e`` with a
+    ``number``; ``b`` is the stored row of key ``base``. Without a base, the row is whole.
     """
     sent = _sent(table)
-    values = SQL(", ").join(
-        SQL("case when e.value->'row'->{name} is not null then {value} else {stored} end as {column}").format(
-            name=Literal(c.name), value=value_of(c), stored=_stored(table, c), column=Identifier(c.name)
+    # Whether a column is there is asked of few rows: each time, the whole row is parsed.
+    value = {
+        c.name: SQL("case when e.base is null or e.row->{name} is not null then {value} else {stored} end").format(
+            name=Literal(c.name), value=value_of(c), stored=_stored(table, c)
         )
         for c in sent
-    )
-    row = SQL("(select row({})::{} from (select {}) s)").format(
-        SQL(", ").join(_computed(c) if c.generated else Identifier(c.name) for c in table.columns),
-        mirror_name(table),
-        values,
-    )
+    }
+    values = SQL(", ").join(SQL("{} as {}").format(value[c.name], Identifier(c.name)) for c in sent)
+    row = SQL("row({})::{}").format(SQL(", ").join(value.values()), mirror_name(table))
+    if len(sent) < len(table.columns):
+        row = SQL("(select row({})::{} from (select {}) s)").format(
+            SQL(", ").join(_computed(c) if c.generated else Identifier(c.name) for c in table.columns),
+            mirror_name(table),
+            values,
+        )
     source = SQL("""
-          from json_array_elements(%(rows)s::json) with ordinality as e(value, number)
-         cross join lateral (
-               select (case when e.value->>'row' is null then '{{}}' else e.value->'row' end)::json as row,
-                      (case when e.value->>'base' is null then '{{}}' else e.value->'base' end)::json as base) j
-         cross join lateral json_to_record(j.row) as x({record})
-         cross join lateral (select {key} from json_to_record(j.base) as x({keys})) k
+          from rows from (json_to_recordset(%(rows)s::json) as (
+                   key text, base json, "row" json, end_lsn pg_lsn, place bigint, at_us bigint))
+               with ordinality as e(key, base, "row", end_lsn, place, at_us, number)
+         cross join lateral json_to_record(coalesce(e.row, '{{}}')) as x({record})
+         cross join lateral (select {key} from json_to_record(coalesce(e.base, '{{}}')) as x({keys})) k
           left join {mirror} b on {same}
     """).format(
         record=_record(sent),

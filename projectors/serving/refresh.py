@@ -90,10 +90,9 @@ def history_statement(history: History, columns: Sequence[str], table: Table) ->
     versions = merged_rows(
         table,
         SQL("""
-            select e.number, e.value->>'key' as key,
-                   (e.value->>'end_lsn')::pg_lsn as end_lsn, (e.value->>'place')::bigint as place,
-                   timestamptz 'epoch' + (e.value->>'at_us')::bigint * interval '1 microsecond' as at,
-                   case when e.value->>'row' is not null then {row} end as new
+            select e.number, e.key, e.end_lsn, e.place,
+                   timestamptz 'epoch' + e.at_us * interval '1 microsecond' as at,
+                   case when e.row is not null then {row} end as new
             {source}
         """),
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
@@ -21,6 +21,7 @@ from config.settings import Settings
 from projectors.run import open_reader
 from stack.ports import free
 from tests.backends import Stack
+from tests.reading import make, offsets_of, raises, read, send, wait_until
 
 READERS = ("kafka-python", "confluent-kafka")
 
@@ -31,12 +32,23 @@ def reader(request: pytest.FixtureRequest, stack: Stack) -> Iterator[LogReader]:
         yield opened
 
 
-@pytest.fixture
-def readers(stack: Stack) -> Iterator[list[LogReader]]:
-    """One of each."""
+@contextmanager
+def one_of_each(stack: Stack) -> Generator[list[LogReader]]:
     with ExitStack() as opened:
         kinds = [stack.settings.model_copy(update={"reader": name}) for name in READERS]
         yield [opened.enter_context(closing(open_reader(kind))) for kind in kinds]
+
+
+@pytest.fixture
+def readers(stack: Stack) -> Iterator[list[LogReader]]:
+    with one_of_each(stack) as opened:
+        yield opened
+
+
+@pytest.fixture
+def others(stack: Stack) -> Iterator[list[LogReader]]:
+    with one_of_each(stack) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
@@ -59,42 +71,6 @@ def topic(client: KafkaAdminClient) -> Iterator[str]:
     make(client, name)
     yield name
     client.delete_topics([name])
-
-
-def make(client: KafkaAdminClient, topic: str) -> None:
-    client.create_topics({topic: {"num_partitions": 2, "replication_factor": 1}}, wait_for_metadata=True)
-    latest = {TopicPartition(topic, number): -1 for number in range(2)}
-    wait_until(lambda: len(client.list_partition_offsets(latest)) == 2)  # its leaders are there
-
-
-def send(producer: KafkaProducer, partition: Partition, values: Iterable[int], *, size: int = 0) -> None:
-    topic, number = partition
-    for value in values:
-        producer.send(topic, value=b"%d%*s" % (value, size, b""), key=b"%d" % value, partition=number)
-    producer.flush()
-
-
-def read(reader: LogReader, count: int, *, most: int = 1_000, deadline_s: float = 10.0) -> list[Record]:
-    """So many records and no more; fails the test when they do not come."""
-    records: list[Record] = []
-    deadline = time.monotonic() + deadline_s
-    while len(records) < count:
-        assert time.monotonic() < deadline, f"{len(records)} of {count} records came"
-        records += reader.poll(0.2, most)
-    assert len(records) == count
-    assert not list(reader.poll(0.1, most))
-    return records
-
-
-def offsets_of(records: Iterable[Record], partition: Partition) -> list[int]:
-    return [record.offset for record in records if record.partition == partition]
-
-
-def raises(kind: type[Exception], reader: LogReader, match: str, *, deadline_s: float = 15.0) -> None:
-    deadline = time.monotonic() + deadline_s
-    with pytest.raises(kind, match=match):
-        while time.monotonic() < deadline:
-            list(reader.poll(0.2, 1_000))
 
 
 def test_each_partition_is_read_in_order_from_the_given_offset(
@@ -250,27 +226,30 @@ def test_records_that_go_before_they_are_read_are_lost_history(
     raises(HistoryLost, reader, rf"{topic}\[0\]@0: retention took records")
 
 
-def test_a_topic_made_anew_is_another(
-    reader: LogReader, producer: KafkaProducer, client: KafkaAdminClient, topic: str
+def test_what_becomes_of_a_topic_is_noticed(
+    readers: list[LogReader], others: list[LogReader], client: KafkaAdminClient, topic: str
 ) -> None:
-    reader.assign({(topic, 0): 0, (topic, 1): 0})
-    before = reader.topic_ids([topic])
-    list(reader.poll(0.2, 10))
+    """One test for both readers and both cases: each look at the topics is seconds away."""
+    grown = f"{topic}-grown"
+    make(client, grown)
+    for each in readers:
+        each.assign({(topic, 0): 0, (topic, 1): 0})
+    for each in others:
+        each.assign({(grown, 0): 0, (grown, 1): 0})
+    for each in (*readers, *others):
+        list(each.poll(0.2, 10))
+    before = readers[0].topic_ids([topic])
+    client.create_partitions({grown: 5})
     client.delete_topics([topic])
     wait_until(lambda: topic not in client.list_topics())
     make(client, topic)
-    raises(SourceChanged, reader, f"topic {topic} was deleted and made anew")
-    assert reader.topic_ids([topic]) != before
-
-
-def test_added_partitions_are_noticed(readers: list[LogReader], client: KafkaAdminClient, topic: str) -> None:
     for each in readers:
-        each.assign({(topic, 0): 0, (topic, 1): 0})
-        list(each.poll(0.2, 10))
-    client.create_partitions({topic: 5})
-    for each in readers:
-        raises(Transient, each, f"topic {topic} has 5 partitions instead of 2")
-        assert each.partitions(topic) == [(topic, number) for number in range(5)]
+        raises(SourceChanged, each, f"topic {topic} was deleted and made anew")
+        assert each.topic_ids([topic]) != before
+    for each in others:
+        raises(Transient, each, f"topic {grown} has 5 partitions instead of 2")
+        assert each.partitions(grown) == [(grown, number) for number in range(5)]
+    client.delete_topics([grown])
 
 
 def test_readers_agree_on_what_there_is(readers: list[LogReader], topic: str) -> None:
@@ -293,10 +272,3 @@ def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)  # what the import system does for one that is not there
     with pytest.raises(Fatal, match="uv sync --extra confluent"):
         open_reader(Settings(reader="confluent-kafka"))
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

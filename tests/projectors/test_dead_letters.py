@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec.structs
 import pytest
 
 from cdc.errors import Refused, Unreadable
@@ -44,7 +45,9 @@ def spoil(pipeline: Any, change: Any, *, which: int = -1) -> None:
     """``change`` is done to the bytes of the users topic's newest record that is no tombstone, in whichever partition."""
     records = [r for p, rs in pipeline.log.partitions.items() if p[0] == USERS for r in rs if r.value is not None]
     newest = sorted(records, key=lambda record: place(record.value))[which]
-    pipeline.log.partitions[newest.partition][newest.offset] = newest._replace(value=change(newest.value))
+    pipeline.log.partitions[newest.partition][newest.offset] = msgspec.structs.replace(
+        newest, value=change(newest.value)
+    )
 
 
 def place(value: bytes) -> tuple[int, int]:

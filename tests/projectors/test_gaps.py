@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import chain, repeat
 
+import msgspec
 import pytest
 
 from cdc.catalog import message_topic, transaction_topic
@@ -80,7 +81,7 @@ def test_an_end_alone_that_is_lost_is_noticed_too(serving):
     serving.commit(user(2))
     lost = serving.log.partitions[transaction_topic(PREFIX), 0]
     ends = [place for place, each in enumerate(lost) if json.loads(each.value)["status"] == "END"]
-    lost[ends[1]] = lost[ends[1]]._replace(value=None)
+    lost[ends[1]] = msgspec.structs.replace(lost[ends[1]], value=None)
     serving.commit(user(3))
     with pytest.raises(HistoryLost, match="Kafka lost what lies between"):
         serving.project()
