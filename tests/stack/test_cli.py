@@ -17,6 +17,12 @@ def readside(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[s
     return subprocess.run([ROOT / "readside", *arguments], cwd=cwd, capture_output=True, text=True)
 
 
+@pytest.fixture(autouse=True)
+def environment_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script asks uv for the packages of a user's commands; the tests' own would go while others still run on them."""
+    monkeypatch.setenv("UV_NO_SYNC", "1")
+
+
 @pytest.mark.parametrize("arguments", [[], ["bogus"], ["up", "--bogus"], ["up", "--ports", "some"], ["status", "x"]])
 def test_wrong_usage_is_64_and_said_on_standard_error(arguments: list[str]) -> None:
     ran = readside(*arguments)
