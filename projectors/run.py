@@ -74,7 +74,6 @@ def settle() -> None:
     those. And two threads work in it: the one that applies comes back from the database many times in a batch, and would
     each time wait for as long as the one that reads may run.
     """
-    gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     sys.setswitchinterval(0.0005)
 
