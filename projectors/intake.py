@@ -50,6 +50,7 @@ class Intake:
 
         What is unfinished will be read again; or a snapshot supersedes it.
         """
+        self.repeated()
         for partition, count in self.waiting().items():
             if superseded:
                 self._tally.ignore(partition, "superseded", count)

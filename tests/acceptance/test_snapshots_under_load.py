@@ -85,6 +85,7 @@ def test_snapshot_under_load_after_the_slot_was_lost_brings_every_store_in_line(
             stop_connector(stack)
             drop_slot(stack)
             delete_some_comments(stack)
+            delete_connector(stack)
             if stack.settings.history_lost != "snapshot":
                 request_snapshot(stack.settings.kafka, stack.settings.topic_prefix, "a test asks")
             eventually(lambda: generation() > before, what="a snapshot is taken by itself", deadline_s=90, every_s=0.2)
@@ -189,6 +190,11 @@ def await_load(stack: Stack, generation: int, what: str) -> None:
 
 def stop_connector(stack: Stack) -> None:
     httpx.put(f"{stack.settings.connect_url}/connectors/{stack.settings.connector}/stop").raise_for_status()
+
+
+def delete_connector(stack: Stack) -> None:
+    """The supervision makes another."""
+    httpx.delete(f"{stack.settings.connect_url}/connectors/{stack.settings.connector}").raise_for_status()
 
 
 def drop_slot(stack: Stack) -> None:
