@@ -137,6 +137,8 @@ class Parked:
 
     def carry_out(self, checkpoint: Callable[[int], Checkpoint]) -> None:
         """Do what operators asked for. ``checkpoint``: where the store stands, with so many more changes applied."""
+        if not self._letters:
+            return  # and nobody pays for a look
         for asked in self._store.asked():
             if (letter := self._letters.get(asked.place)) is None:
                 continue
