@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from cdc.assembler import Transaction
 from cdc.change import Change
@@ -39,8 +40,11 @@ class _Timed(ServingStore):
         super().load(changes, checkpoint)
         self.began = time.monotonic()
 
-    def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
-        super().apply(transactions, checkpoint)
+    def prepare(self, transactions: Sequence[Transaction]) -> Callable[[Checkpoint], None]:
+        return partial(self._timed, super().prepare(transactions))
+
+    def _timed(self, apply: Callable[[Checkpoint], None], checkpoint: Checkpoint) -> None:
+        apply(checkpoint)
         self.ended, self.changes = time.monotonic(), checkpoint.changes
         if checkpoint.end_lsn >= self._end_lsn:
             self._stop.set()

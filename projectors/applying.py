@@ -15,10 +15,16 @@ from projectors.checkpoint import Checkpoint
 _FEW_CHANGES = 500  # are applied before another thread would have begun
 
 
+Ready = Callable[[Checkpoint], None]
+Apply = Callable[[Ready, Sequence[Transaction], Checkpoint], None]
+
+
 class Applying:
     """One thread reads and calls this; at most one batch is being applied. Leaving the block waits for it."""
 
-    def __init__(self, apply: Callable[[Sequence[Transaction], Checkpoint], None]) -> None:
+    def __init__(self, prepare: Callable[[Sequence[Transaction]], Ready], apply: Apply) -> None:
+        """``prepare`` is called by the reading thread, beside the batch under way; ``apply`` with what it returned."""
+        self._prepare = prepare
         self._apply = apply
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="applying")
         self._under_way: Future[None] | None = None
@@ -40,11 +46,12 @@ class Applying:
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
         """Apply a batch after the one before it; raises what either of them raised."""
+        ready = self._prepare(transactions)
         self.finish()
         if sum(len(transaction.changes) for transaction in transactions) <= _FEW_CHANGES:
-            self._apply(transactions, checkpoint)
+            self._apply(ready, transactions, checkpoint)
         else:
-            self._under_way = self._pool.submit(self._apply, transactions, checkpoint)
+            self._under_way = self._pool.submit(self._apply, ready, transactions, checkpoint)
 
     def finish(self) -> None:
         """Wait for the batch under way; raises what it raised."""

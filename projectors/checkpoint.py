@@ -73,6 +73,11 @@ class Store(Protocol):
         deleted, rows equal to it are left alone, and read models and histories follow what differs."""
         ...
 
+    def prepare(self, transactions: Sequence[Transaction]) -> Callable[[Checkpoint], None]:
+        """What ``apply`` does that needs no database, for it to be done beside the batch before; returns the rest of it,
+        to be called once."""
+        ...
+
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
         """Apply whole source transactions and move the checkpoint, in one store transaction: all of it or nothing.
 

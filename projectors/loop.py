@@ -16,7 +16,7 @@ from cdc.control import Control, Snapshot, read_control, request_snapshot
 from cdc.errors import Fatal, HistoryLost, Refused, SourceChanged, Transient, Unreadable
 from cdc.reader import LogReader, Record
 from config.settings import Settings
-from projectors.applying import Applying
+from projectors.applying import Applying, Ready
 from projectors.checkpoint import Checkpoint, Store
 from projectors.images import Images
 from projectors.intake import Intake
@@ -109,7 +109,7 @@ class Projector:
                     self._intake.feed(record)
                 while taken := self._intake.assembler.take(self._settings.batch_changes):
                     transactions, checkpoint = self._after(taken, checkpoint)
-                    self._store_batch(transactions, checkpoint)
+                    self._store_batch(self._prepare(transactions), transactions, checkpoint)
         except (HistoryLost, SourceChanged, Unreadable) as exc:
             # The newer snapshot is the way out of just that.
             logger.warning(str(exc), extra={"action": "stream_left_unfinished"})
@@ -177,7 +177,7 @@ class Projector:
                 unread.pop(record.partition, None)
 
     def _stream(self, checkpoint: Checkpoint, stop: threading.Event) -> None:
-        with Applying(self._store_batch) as applying:
+        with Applying(self._prepare, self._store_batch) as applying:
             self._follow(checkpoint, applying, stop)
 
     def _follow(self, checkpoint: Checkpoint, applying: Applying, stop: threading.Event) -> None:
@@ -206,10 +206,12 @@ class Projector:
                     checkpoint = self._carry_out(checkpoint)
             if wait_s > 0:
                 stop.wait(wait_s)
-            # While a large batch is applied, the next one is read, as far as there is room.
+            # While a large batch is applied, the next one is read and prepared, as far as there is room.
             room = intake.assembler.buffered <= self._settings.buffered_changes
-            if (applying.idle or not room) and (taken := intake.assembler.take(self._settings.batch_changes)):
-                applying.finish()
+            ready = applying.idle or not room or (enough and self._parked.impossible)
+            if ready and (taken := intake.assembler.take(self._settings.batch_changes)):
+                if not self._parked.impossible:
+                    applying.finish()  # what is parked by the one under way decides what is parked of this one
                 transactions, checkpoint = self._after(taken, checkpoint)
                 applying.apply(transactions, checkpoint)
                 committed_at = time.monotonic()
@@ -270,10 +272,13 @@ class Projector:
         self._intake.repeated()
         return self._tally.settled(self._intake.waiting())
 
-    def _store_batch(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
+    def _prepare(self, transactions: Sequence[Transaction]) -> Ready:
+        return self._store.prepare(self._images.conformed(transactions))
+
+    def _store_batch(self, apply: Ready, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
         while True:
             try:
-                self._store.apply(self._images.conformed(transactions), checkpoint)
+                apply(checkpoint)
             except Fatal as exc:
                 if self._watch is not None and not self._watch.look():
                     # A value of a type that the mirror does not have yet.
@@ -283,6 +288,7 @@ class Projector:
                 if not isinstance(exc, Refused):
                     raise
                 transactions, checkpoint = self._parked.refuse(exc, transactions, checkpoint)
+                apply = self._prepare(transactions)
             else:
                 return
 

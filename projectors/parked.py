@@ -41,6 +41,7 @@ class Parked:
         self._parks = parks
         self._most = most
         self._letters = {letter.place: letter for letter in store.dead_letters()}
+        self.impossible = not (self._letters or any(parks(table) for table in topics))  #: nothing is or can be parked
         self._blocked: dict[tuple[str, bytes], Place] = {}  # by row, the letter that came first
         self._block()
 

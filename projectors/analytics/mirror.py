@@ -135,12 +135,29 @@ def mirror_sql(table: Table) -> MirrorSql:
     )
 
 
-def incoming(rows: Sequence[bytes], bases: Sequence[bytes | None]) -> Any:
-    """The relation that the statements read: DuckDB reads JSON text from Arrow without a Python object per value."""
-    return pa.table({
-        "row": pa.array(rows, pa.binary()).cast(pa.string()),
-        "base": pa.array(bases, pa.binary()).cast(pa.string()),
-    })  # fmt: skip
+class Incoming:
+    """The relation that the statements read: JSON text from Arrow, without a Python object per value.
+
+    Registered once: DuckDB keeps whatever is registered anew inside a transaction until that transaction's end.
+    """
+
+    def __init__(self) -> None:
+        self.fill((), ())
+
+    def fill(self, rows: Sequence[bytes], bases: Sequence[bytes | None]) -> None:
+        """Its rows from here on."""
+        self._table = pa.table({
+            "row": pa.array(rows, pa.binary()).cast(pa.string()),
+            "base": pa.array(bases, pa.binary()).cast(pa.string()),
+        })  # fmt: skip
+
+    def __arrow_c_schema__(self) -> Any:
+        """Arrow's PyCapsule interface, as each statement asks for it."""
+        return self._table.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Arrow's PyCapsule interface, as each statement asks for it."""
+        return self._table.__arrow_c_stream__(requested_schema)
 
 
 def carried(table: Table) -> list[Column]:

@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -17,12 +18,13 @@ import duckdb
 from cdc.assembler import Partition, Transaction
 from cdc.catalog import Table
 from cdc.change import Change
-from cdc.errors import Fatal, Refused
+from cdc.errors import Fatal
 from cdc.shapes import Shapes
 from projectors.analytics import letters
 from projectors.analytics.kept import Kept
-from projectors.analytics.mirror import MirrorSql, incoming, mirror_sql, quoted
+from projectors.analytics.mirror import Incoming, MirrorSql, mirror_sql, quoted
 from projectors.analytics.position import SCHEMA, move, read_checkpoint
+from projectors.analytics.translated import translated
 from projectors.batch import Row, Segment, net_changes
 from projectors.checkpoint import START, Checkpoint
 from projectors.letters import Asked, DeadLetter
@@ -33,12 +35,7 @@ from projectors.tally import Counts
 logger = logging.getLogger(__name__)
 
 _CHANGES_PER_SEGMENT = 20_000
-_REFUSALS = (
-    duckdb.ConversionException,
-    duckdb.ConstraintException,
-    duckdb.InvalidInputException,
-    duckdb.OutOfRangeException,
-)
+_MOST_PREPARED = 100_000  # changes that are made net all at once
 
 
 class AnalyticsStore:
@@ -61,6 +58,7 @@ class AnalyticsStore:
         self._path = path
         self._kept = Kept(tables, declarations, shapes, parks)
         self._memory_limit = memory_limit
+        self._incoming = Incoming()
         self._moved = threading.Condition()
         self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self.checkpoint: Checkpoint = START
@@ -97,6 +95,7 @@ class AnalyticsStore:
             )
         except duckdb.IOException as exc:
             raise Fatal(f"DuckDB cannot open {self._path.name}: {str(exc).partition(chr(10))[0]}") from exc
+        self._connection.register("incoming", self._incoming)
         self._connection.execute("set timezone = 'UTC'")
         self._connection.execute("set lock_configuration = true")
         with self._transaction():
@@ -132,11 +131,21 @@ class AnalyticsStore:
             self._move(position)
         self._announce(position)
 
+    def prepare(self, transactions: Sequence[Transaction]) -> Callable[[Checkpoint], None]:
+        """See Store."""
+        segments: Iterable[Segment] = net_changes(transactions, (), _CHANGES_PER_SEGMENT)
+        if sum(len(transaction.changes) for transaction in transactions) <= _MOST_PREPARED:
+            segments = list(segments)
+        return partial(self._apply, segments)
+
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
         """See Store."""
+        self.prepare(transactions)(checkpoint)
+
+    def _apply(self, segments: Iterable[Segment], checkpoint: Checkpoint) -> None:
         touched: dict[str, None] = {}
         with self._transaction():
-            for segment in net_changes(transactions, (), _CHANGES_PER_SEGMENT):
+            for segment in segments:
                 for name, changes in segment.items():
                     if name not in touched:
                         self._connection.execute(self._sql[name].create_changed)
@@ -190,6 +199,7 @@ class AnalyticsStore:
     def close(self) -> None:
         """See Store."""
         if hasattr(self, "_connection"):  # a store that could not be opened is closed all the same
+            self._connection.unregister("incoming")
             self._connection.close()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -206,10 +216,10 @@ class AnalyticsStore:
             self._run(sql.remember_all, sql.clear)
         written = [row for row in rows.values() if row is not None]
         if written:
-            self._incoming([row.columns for row in written], [row.base for row in written])
+            self._incoming.fill([row.columns for row in written], [row.base for row in written])
             self._run(sql.stage, sql.remember_old, sql.remember_new, sql.delete, sql.insert)
         if gone := [key for key, row in rows.items() if row is None]:
-            self._incoming(gone, [None] * len(gone))
+            self._incoming.fill(gone, [None] * len(gone))
             self._run(sql.stage_keys, sql.remember_old, sql.delete)
 
     def _apply_snapshot(self) -> None:
@@ -233,12 +243,9 @@ class AnalyticsStore:
             assert change.key is not None and change.row is not None
             by_table.setdefault(change.table, {})[change.key] = change.row
         for name, images in by_table.items():
-            self._incoming(list(images.values()), [None] * len(images))
+            self._incoming.fill(list(images.values()), [None] * len(images))
             sql = self._sql[name]
             self._run(sql.stage, *((sql.delete, sql.insert) if first else sql.add_to_snapshot))
-
-    def _incoming(self, rows: Sequence[bytes], bases: Sequence[bytes | None]) -> None:
-        self._connection.register("incoming", incoming(rows, bases))
 
     def _refresh(self, model: ReadModel, sources: dict[str, str]) -> None:
         keys = " union all ".join(
@@ -285,13 +292,9 @@ class AnalyticsStore:
     def _transaction(self) -> Generator[None]:
         self._connection.execute("begin transaction")
         try:
-            yield
-        except BaseException as exc:
+            with translated():
+                yield
+        except BaseException:
             self._connection.execute("rollback")
-            if isinstance(exc, _REFUSALS):
-                # Whose message may quote the value.
-                raise Refused(f"the analytics store refused a value: {type(exc).__name__}") from exc
-            if isinstance(exc, duckdb.Error):
-                raise Fatal(f"the analytics store refused: {str(exc).partition(chr(10))[0]}") from exc
             raise
         self._connection.execute("commit")

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, LiteralString
 
 import psycopg
@@ -19,7 +20,7 @@ from cdc.catalog import Table
 from cdc.change import Change
 from cdc.errors import Refused
 from cdc.shapes import Shapes
-from projectors.batch import Segment, TableChanges, net_changes
+from projectors.batch import Segment, net_changes
 from projectors.checkpoint import Checkpoint, lsn_text
 from projectors.letters import Asked, DeadLetter
 from projectors.read_model import Declarations
@@ -27,8 +28,8 @@ from projectors.refusal import RecordOf, Undo, refused_among
 from projectors.serving import fence, letters
 from projectors.serving.kept import Kept
 from projectors.serving.loading import Loading
+from projectors.serving.moves import Move, moves_of
 from projectors.serving.position import move_parameters, read_checkpoint, take_over
-from projectors.serving.refresh import history_row
 from projectors.serving.schema import prepare_declared, prepare_mirror_indexes
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 from projectors.serving.translated import translated
@@ -43,6 +44,7 @@ _REMEMBERED_PER_BATCH = 1_000
 _BATCHES_PER_TRUNCATE = 1_000
 _FEW_CHANGES = 500
 _CHANGES_PER_SEGMENT = 20_000
+_MOST_PREPARED = 100_000  # changes whose statements are all made before the first is sent
 
 
 class ServingStore:
@@ -135,15 +137,35 @@ class ServingStore:
                 self._build(declared.readers_of(anew) | self._kept.stale, position)
             self._move(position)
 
+    def prepare(self, transactions: Sequence[Transaction]) -> Callable[[Checkpoint], None]:
+        """See Store."""
+        count = sum(len(transaction.changes) for transaction in transactions)
+        made = self._moves(transactions)
+        return partial(self._apply, transactions, count, list(made) if count <= _MOST_PREPARED else made)
+
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
         """See Store."""
-        many_rows = sum(len(transaction.changes) for transaction in transactions) > _FEW_CHANGES
+        self.prepare(transactions)(checkpoint)
+
+    def _moves(self, transactions: Sequence[Transaction]) -> Iterator[tuple[Collection[str], Sequence[Move]]]:
+        """By segment, the tables it touches and what brings them there."""
+        for segment in net_changes(transactions, self._kept.with_history, _CHANGES_PER_SEGMENT):
+            yield segment.keys(), list(moves_of(segment, self._statements, self._kept.histories))
+
+    def _apply(
+        self,
+        transactions: Sequence[Transaction],
+        count: int,
+        moves: Iterable[tuple[Collection[str], Iterable[Move]]],
+        checkpoint: Checkpoint,
+    ) -> None:
+        many_rows = count > _FEW_CHANGES
         touched: set[str] = set()
         # Pipelined statements would pile up on this side, so a large transaction is sent one segment after the other.
         with self._transaction(pipelined=not many_rows, many_rows=many_rows):
-            for segment in net_changes(transactions, self._kept.with_history, _CHANGES_PER_SEGMENT):
-                self._apply_segment(segment)
-                touched.update(segment)
+            for tables, of_segment in moves:
+                self._run(of_segment)
+                touched.update(tables)
             changed = self._refresh(self._kept.tables[name] for name in touched)
             self._forget(changed)
             self._remember(transactions)
@@ -154,7 +176,7 @@ class ServingStore:
 
         def attempt(segment: Segment) -> None:
             with self._transaction(pipelined=False, many_rows=True):
-                self._apply_segment(segment)
+                self._run(moves_of(segment, self._statements, self._kept.histories))
                 raise Undo
 
         return refused_among(changes, attempt)
@@ -185,20 +207,9 @@ class ServingStore:
         if hasattr(self, "_connection"):  # a store that could not be opened is closed all the same
             self._connection.close()
 
-    def _apply_segment(self, segment: Segment) -> None:
-        for name, changes in segment.items():
-            statements = self._statements.mirror[name]
-            self._append_histories(name, changes)
-            if changes.truncated:
-                self._run(("truncate", name), statements.truncate)
-            # Rows that take columns from the stored row of another key need it before it is deleted.
-            rows = [row for row in changes.rows.values() if row is not None]
-            if partial := [b'{"base":%b,"row":%b}' % (r.base, r.columns) for r in rows if r.base is not None]:
-                self._run(("merge", name), statements.merge, partial)
-            if whole := [row.columns for row in rows if row.base is None]:
-                self._run(("replace", name), statements.replace, whole)
-            if gone := [key for key, row in changes.rows.items() if row is None]:
-                self._run(("delete", name), statements.delete, gone)
+    def _run(self, moves: Iterable[Move]) -> None:
+        for move in moves:
+            self._execute(move.render(), None if move.rows is None else {"rows": move.rows})
 
     def _refresh(self, tables: Iterable[Table]) -> Collection[str]:
         """Bring everything that reads ``tables`` to where they are; returns the relations of which rows changed."""
@@ -220,13 +231,6 @@ class ServingStore:
             for name in self._statements.kept:
                 self._execute(SQL("truncate {}").format(relations[name].changed).as_bytes(self._connection))
 
-    def _append_histories(self, name: str, changes: TableChanges) -> None:
-        if not changes.versions:
-            return
-        versions = [history_row(version) for version in changes.versions]
-        for history in self._kept.histories[name]:
-            self._execute(self._statements.history(history), {"rows": _array(versions)})
-
     def _remember(self, transactions: Sequence[Transaction]) -> None:
         latest = transactions[-_REMEMBERED_PER_BATCH:]
         by_xid = {transaction.xid: lsn_text(transaction.end_lsn) for transaction in latest}
@@ -240,10 +244,6 @@ class ServingStore:
         letters.settle(self._execute, checkpoint)
         if checkpoint.parked or checkpoint.released:
             letters.note_incomplete(self._connection, self._kept.declarations, self._kept.tables.values())
-
-    def _run(self, key: tuple[str, ...], statement: Any, rows: Sequence[bytes] | None = None) -> None:
-        query = self._statements.render(key, lambda: statement)
-        self._execute(query, None if rows is None else {"rows": _array(rows)})
 
     def _execute(self, query: LiteralString | bytes, parameters: dict[str, Any] | None = None) -> None:
         self._connection.execute(query, parameters, prepare=self._prepared)
@@ -285,7 +285,3 @@ class ServingStore:
 
 def _position(checkpoint: Checkpoint) -> dict[str, Any]:
     return {"end_lsn": lsn_text(checkpoint.end_lsn), "at": checkpoint.committed_at}
-
-
-def _array(rows: Sequence[bytes]) -> str:
-    return (b"[" + b",".join(rows) + b"]").decode()
