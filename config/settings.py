@@ -165,7 +165,9 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(default=65_536, ge=1, description="Largest HTTP request body; above it 413.")
     sql_timeout_s: float = Field(default=10.0, gt=0, description="Longest run of one ad hoc statement, in seconds.")
     sql_rows: int = Field(default=10_000, ge=1, description="Most rows one ad hoc statement answers with.")
-    sql_memory: str = Field(default="256MB", description="DuckDB memory_limit of the analytics store.")
+    sql_memory: str = Field(
+        default="192MB", description="DuckDB memory_limit of the analytics store; beyond it DuckDB uses a file."
+    )
 
     @field_validator("tables", "parked_on_change", "parked_on_poison", mode="before")
     @classmethod
