@@ -7,7 +7,7 @@ over new versions less the sum over old ones; a row that changed several times i
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,12 +50,17 @@ class Relation:
             self.changed, self.sign, self.stored
         )
 
-    def forget(self) -> Composed:
-        """Empties ``changed``."""
-        return SQL("delete from {}").format(self.changed)
-
     def _list(self) -> Composed:
         return SQL(", ").join(map(Identifier, self.columns))
+
+
+def forget(relations: Iterable[Relation]) -> Composed:
+    """Empties ``changed`` of each."""
+    deletes = [SQL("delete from {}").format(relation.changed) for relation in relations]
+    first = SQL(", ").join(
+        SQL("{} as ({})").format(Identifier(f"forgotten_{n}"), delete) for n, delete in enumerate(deletes[1:])
+    )
+    return SQL("with {} {}").format(first, deletes[0]) if deletes[1:] else deletes[0]
 
 
 def relation_of(table: Table) -> Relation:

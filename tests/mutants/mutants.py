@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -25,27 +25,27 @@ Make = Callable[[], Mutant]
 
 def position_before_rows() -> Mutant:
     """Commits where it will stand, then the rows."""
-    apply = ServingStore.apply
+    apply = ServingStore._apply
 
-    def mutated(self: Any, transactions: Sequence[Transaction], checkpoint: Any) -> None:
+    def mutated(self: Any, transactions: Any, count: int, moves: Any, checkpoint: Any) -> None:
         with self._transaction():
             self._move(checkpoint)
-        apply(self, transactions, checkpoint)
+        apply(self, transactions, count, moves, checkpoint)
 
-    return patch.object(ServingStore, "apply", mutated)
+    return patch.object(ServingStore, "_apply", mutated)
 
 
 def position_after_rows() -> Mutant:
     """Commits the rows, then where it stands: what was committed is applied again after a crash."""
-    apply, move = ServingStore.apply, ServingStore._move
+    apply, move = ServingStore._apply, ServingStore._move
 
-    def mutated(self: Any, transactions: Sequence[Transaction], checkpoint: Any) -> None:
+    def mutated(self: Any, transactions: Any, count: int, moves: Any, checkpoint: Any) -> None:
         with patch.object(ServingStore, "_move", lambda *_: None):
-            apply(self, transactions, checkpoint)
+            apply(self, transactions, count, moves, checkpoint)
         with self._transaction():
             move(self, checkpoint, transactions)
 
-    return patch.object(ServingStore, "apply", mutated)
+    return patch.object(ServingStore, "_apply", mutated)
 
 
 def repeats_are_new() -> Mutant:

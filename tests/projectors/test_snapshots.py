@@ -88,8 +88,8 @@ def test_what_lies_behind_a_snapshot_that_is_left_out_is_not_applied_without_it(
     serving.snapshots.take(shape="of other columns than the source has now")
     serving.commit("update users set last_name = 'Between' where id = 3")
     serving.snapshots.take()
-    asked, applied, apply = count(), [], ServingStore.apply
-    monkeypatch.setattr(ServingStore, "apply", lambda *it: (applied.append(len(it[1])), apply(*it)))
+    asked, applied, prepare = count(), [], ServingStore.prepare
+    monkeypatch.setattr(ServingStore, "prepare", lambda *it: (applied.append(len(it[1])), prepare(*it))[1])
     serving.project(control=lambda: (next(asked), serving.snapshots.control)[1]).close()
     assert mirrored(USERS) == source(serving, USERS)
     assert mirrored(ORDERS) == source(serving, ORDERS)
