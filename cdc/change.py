@@ -133,6 +133,9 @@ def decode_change(
     ``partition``, ``offset``: where the record lies. ``value`` is never None: the caller drops tombstones. Raises Poison
     for anything that is not a Debezium envelope of an operation that readside knows; the message holds no values.
     """
+    _require_text(value)
+    if key is not None:
+        _require_text(key)
     try:
         envelope = _envelope.decode(_payload(value))
     except msgspec.MsgspecError as exc:
@@ -211,6 +214,15 @@ def decode_message(value: bytes) -> Message:
         raise Poison(f"not a logical message: {type(exc).__name__}") from exc
     content = bytes.fromhex(envelope.message.content)
     return Message(prefix=envelope.message.prefix, content=content, lsn=envelope.source.lsn or 0)
+
+
+def _require_text(value: bytes) -> None:
+    # Row images are handed on as they come, and no decoder has looked inside their strings.
+    if not value.isascii():
+        try:
+            value.decode()
+        except UnicodeDecodeError as exc:
+            raise Poison("not a Debezium change envelope: not UTF-8") from exc
 
 
 def _payload(value: bytes) -> bytes | Raw:

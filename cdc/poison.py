@@ -15,28 +15,44 @@ from cdc.errors import Poison
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 
-#: Where a change stands, in JSON that may be broken: xid, place, LSN, end of the transaction before. A row comes before
-#: them in the envelope, so the last match is the source block's or the transaction block's.
+#: Where a change stands, in JSON that may be broken: xid, place, LSN, end of the transaction before; numbers of at most 64
+#: bits. Looked for inside the source and the transaction block alone, and the last one counts: a row comes before them.
 _PLACES = (
-    rb'"txId":\s*(\d+)',
-    rb'"total_order":\s*(\d+)',
-    rb'"lsn":\s*(\d+)',
-    rb'"sequence":\s*"\[\\"(\d+)\\"',
+    rb'"source":\s*\{[^{}]*?"txId":\s*(\d{1,18})(?!\d)',
+    rb'"transaction":\s*\{[^{}]*?"total_order":\s*(\d{1,18})(?!\d)',
+    rb'"source":\s*\{[^{}]*?"lsn":\s*(\d{1,18})(?!\d)',
+    rb'"source":\s*\{[^{}]*?"sequence":\s*"\[\\"(\d{1,18})\\"',
 )
 
 
 def locate(
-    value: bytes, key: bytes | None, headers: Headers, table: str, poison: str, partition: int, offset: int
+    value: bytes,
+    key: bytes | None,
+    headers: Headers,
+    table: str,
+    poison: str,
+    partition: int,
+    offset: int,
+    *,
+    in_snapshot: bool = False,
 ) -> Change | None:
     """What a record that ``decode_change`` refused, because of ``poison``, still tells of its place: a change of op x.
 
     None when it does not name the row, or names its transaction and not its place in it: then nobody can tell what else
-    waits for it.
+    waits for it. ``in_snapshot``: it is a row of a snapshot, whose source block names a transaction that it is no part of.
     """
     named = None if key is None else json_object(key)
     if named is None or not _is_object(named):
         return None
+    try:
+        old_key = old_key_of(headers)
+    except Poison:
+        return None
+    if old_key is not None and not _is_object(old_key):
+        return None
     xid, order, lsn, previous_end = (_last_number(pattern, value) for pattern in _PLACES)
+    if in_snapshot:
+        xid = order = None
     if (xid is None) != (order is None):
         return None
     return Change(
@@ -45,12 +61,12 @@ def locate(
         key=named,
         row=value,
         partial=False,
-        old_key=old_key_of(headers),
+        old_key=old_key,
         xid=xid,
         order=order or 0,
         lsn=lsn or 0,
         previous_end=previous_end,
-        committed_us=_last_number(rb'"ts_us":\s*(\d+)', value) or 0,
+        committed_us=_last_number(rb'"ts_us":\s*(\d{1,18})(?!\d)', value) or 0,
         partition=partition,
         offset=offset,
         poison=poison,

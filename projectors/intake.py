@@ -95,7 +95,7 @@ class Intake:
                 return None
             change = decode_change(value, record.key, record.headers, partition[1], offset)
         except Poison as exc:
-            change = self._located(record, exc)
+            change = self._located(record, exc, in_snapshot)
         if change is None:
             self.assembler.passed(partition, offset)
             tally.ignore(partition, "logical message")
@@ -137,7 +137,7 @@ class Intake:
         """Where a change's record lies."""
         return self._topic_names[change.table], change.partition
 
-    def _located(self, record: Record, poison: Poison) -> Change:
+    def _located(self, record: Record, poison: Poison, in_snapshot: bool) -> Change:
         topic, number = record.partition
         place = f"{topic}[{number}]@{record.offset}"
         table = self.topics[topic].qualified if topic in self.topics else None
@@ -151,7 +151,9 @@ class Intake:
                 f"{place}: {poison}; the store stops here rather than skip it{way_out} take a new snapshot"
             )
         assert record.value is not None
-        change = locate(record.value, record.key, record.headers, table, str(poison), number, record.offset)
+        change = locate(
+            record.value, record.key, record.headers, table, str(poison), number, record.offset, in_snapshot=in_snapshot
+        )
         if change is None:
             raise Unreadable(
                 f"{place}: {poison}; it cannot be parked, because it does not say which row or which place in a "

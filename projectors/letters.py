@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, NamedTuple
@@ -14,6 +14,7 @@ from cdc.assembler import Transaction
 from cdc.change import Change
 from cdc.lsn import lsn_text
 from cdc.poison import decode_again
+from cdc.spool import Changes
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Change).decode
@@ -106,8 +107,11 @@ def letter_of(change: Change, topic: str, transaction: Transaction | None, end_l
 
 
 def canonical(key: bytes) -> bytes:
-    """A key's JSON in one form for equal keys."""
-    return msgspec.json.encode(msgspec.json.decode(key))
+    """A key's JSON in one form for equal keys; what is no JSON stays as it is."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(key))
+    except msgspec.MsgspecError:
+        return key
 
 
 def together(letters: Iterable[DeadLetter], first: DeadLetter) -> list[DeadLetter]:
@@ -123,10 +127,22 @@ def together(letters: Iterable[DeadLetter], first: DeadLetter) -> list[DeadLette
     return sorted((letter for letter in of_table if letter.key in keys), key=lambda letter: letter.position)
 
 
-def transactions_of(letters: Iterable[DeadLetter]) -> Iterator[tuple[Transaction, list[DeadLetter]]]:
-    """Letters of one order as the parts of source transactions that they are. Raises Poison when it comes to one that
-    still cannot be understood."""
-    for (xid, end_lsn), group in groupby(letters, key=lambda letter: (letter.xid, letter.end_lsn)):
-        of = list(group)
-        changes = [letter.change for letter in of]
-        yield Transaction(xid or 0, end_lsn, of[0].committed_us, changes), of
+def parts(letters: Iterable[DeadLetter]) -> Iterator[list[DeadLetter]]:
+    """Letters of one order, by the source transaction that they are of."""
+    for _, of in groupby(letters, key=lambda letter: (letter.xid, letter.end_lsn)):
+        yield list(of)
+
+
+class Without:
+    """A transaction's changes but for some places in it."""
+
+    def __init__(self, changes: Changes, orders: Container[int]) -> None:
+        self._changes = changes
+        self._orders = orders
+        self._count = sum(1 for change in changes if change.order not in orders)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Change]:
+        return (change for change in self._changes if change.order not in self._orders)

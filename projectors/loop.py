@@ -77,8 +77,10 @@ class Projector:
         self._tally = Tally(self._store.counts())
         self._intake = Intake(self._settings, self._tables, self._tally, self._parks, self._snapshots.on_its_way)
         topics = {table.qualified: topic for topic, table in self._intake.topics.items()}
-        self._parked = Parked(self._store, self._tally, topics, self._parks, self._settings.dead_letters)
         self._images = Images(self._tables, self._store.former, self._watch.look if self._watch else lambda: True)
+        self._parked = Parked(
+            self._store, self._tally, topics, self._images.conformed, self._parks, self._settings.dead_letters
+        )
         if checkpoint.phase == "streaming":
             self._intake.generation = checkpoint.state.get("generation", 1)
         while snapshot := self._snapshots.choose(
@@ -110,7 +112,7 @@ class Projector:
                 while taken := self._intake.assembler.take(self._settings.batch_changes):
                     transactions, checkpoint = self._after(taken, checkpoint)
                     self._store_batch(self._prepare(transactions), transactions, checkpoint)
-        except (HistoryLost, SourceChanged, Unreadable) as exc:
+        except (HistoryLost, Refused, SourceChanged, Unreadable) as exc:
             # The newer snapshot is the way out of just that.
             logger.warning(str(exc), extra={"action": "stream_left_unfinished"})
         self._reader.only(None)
@@ -253,6 +255,7 @@ class Projector:
         outside, intake.outside = intake.outside, []
         kept, parked, released = self._parked.sift(taken, outside, intake.poisoned, before.end_lsn)
         count = sum(len(transaction.changes) for transaction in kept)
+        before = replace(before, changes=before.changes - self._parked.take_refused())
         self._rate.add(count)
         return kept, Checkpoint(
             phase="streaming",

@@ -8,15 +8,14 @@ they release what is parked before them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cdc.assembler import Transaction
 from cdc.change import Change
 from cdc.errors import Poison, Refused, Unreadable
-from cdc.spool import Changes
 from projectors.checkpoint import Checkpoint, Store
-from projectors.letters import DeadLetter, Place, canonical, letter_of, together, transactions_of
+from projectors.letters import DeadLetter, Place, Without, canonical, letter_of, parts, together
 from projectors.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -30,14 +29,17 @@ class Parked:
         store: Store,
         tally: Tally,
         topics: Mapping[str, str],
+        conformed: Callable[[Sequence[Transaction]], Sequence[Transaction]],
         parks: Callable[[str], bool],
         most: int,
     ) -> None:
-        """``topics``: topic by schema.table; ``parks``: whether a table's changes may be parked; ``most``: letters that
-        the store keeps before it stops."""
+        """``topics``: topic by schema.table; ``conformed``: gives images the columns of today; ``parks``: whether a table's
+        changes may be parked; ``most``: letters that the store keeps before it stops."""
         self._store = store
         self._tally = tally
         self._topics = topics
+        self._conformed = conformed
+        self._refused = 0  # changes, since somebody asked
         self._parks = parks
         self._most = most
         self._letters = {letter.place: letter for letter in store.dead_letters()}
@@ -63,14 +65,16 @@ class Parked:
         kept: list[Transaction] = []
         for transaction in transactions:
             orders: set[int] = set()
-            for change in transaction.changes if self._blocked or transaction.xid in poisoned else ():
+            changes = transaction.changes if self._blocked or transaction.xid in poisoned else ()
+            halves = self._halves(changes, {self._place_of(c) for c in changes if c.op == "x"})
+            for change in changes:
                 if change.op == "t":
                     released |= self._release_table(change.table, transaction, change.order, parked)
-                elif reason := self._why(change):
+                elif reason := self._why(change, transaction) or halves.get(change.order):
                     self._park(change, transaction, transaction.end_lsn, reason, parked)
                     orders.add(change.order)
             poisoned.discard(transaction.xid)
-            kept.append(replace(transaction, changes=_Without(transaction.changes, orders)) if orders else transaction)
+            kept.append(replace(transaction, changes=Without(transaction.changes, orders)) if orders else transaction)
         return kept, parked, released
 
     def sift_rows(self, changes: Sequence[Change], parked: dict[Place, DeadLetter]) -> Sequence[Change]:
@@ -96,6 +100,7 @@ class Parked:
         or none of them is to blame."""
         if not any(self._parks(table) for table in self._topics):
             raise refusal
+        transactions = self._conformed(transactions)
         found = self._store.refused(change for transaction in transactions for change in transaction.changes)
         if not found:
             raise refusal
@@ -113,17 +118,23 @@ class Parked:
         kept: list[Transaction] = []
         for transaction in transactions:
             orders: set[int] = set()
+            halves = self._halves(transaction.changes, by_place)
             for change in transaction.changes:
                 if change.op == "t":
                     self._release_table(change.table, transaction, change.order, parked)
-                elif reason := by_place.get(self._place_of(change)) or self._why(change):
+                elif (
+                    reason := by_place.get(self._place_of(change))
+                    or self._why(change, transaction)
+                    or halves.get(change.order)
+                ):
                     self._park(change, transaction, transaction.end_lsn, reason, parked)
                     refused.add(self._place_of(change))
                     orders.add(change.order)
-            kept.append(replace(transaction, changes=_Without(transaction.changes, orders)) if orders else transaction)
+            kept.append(replace(transaction, changes=Without(transaction.changes, orders)) if orders else transaction)
         counts = {
             partition: replace(counts, ignored=dict(counts.ignored)) for partition, counts in checkpoint.counts.items()
         }
+        self._refused += len(refused)
         of_batch = Tally(counts)
         for place in refused if counts else ():
             of_batch.park((place.topic, place.partition))
@@ -151,25 +162,50 @@ class Parked:
             else:
                 self._retry(letter, checkpoint)
 
+    def take_refused(self) -> int:
+        """How many changes were refused since this was asked last."""
+        refused, self._refused = self._refused, 0
+        return refused
+
     def _retry(self, first: DeadLetter, checkpoint: Callable[[int], Checkpoint]) -> None:
-        letters = together(self._letters.values(), first)
+        if first.table not in self._topics:
+            logger.warning("its table stands still", extra={"action": "dead_letter_stays", "place": str(first.place)})
+            return
         applied = 0
-        try:
-            for transaction, of in transactions_of(letters):
-                self._settle(of, [transaction], checkpoint, drop=False)
-                applied += len(of)
-        except (Poison, Refused) as exc:
-            left = letters[applied]
-            logger.warning(
-                "dead letter stays", extra={"action": "dead_letter_stays", "place": str(left.place), "reason": str(exc)}
-            )
-            again = replace(left, reason=str(exc))
-            self._letters[left.place] = again
-            self._store.apply((), replace(checkpoint(0), parked=[again], released=[left.place]))
+        for letters in parts(together(self._letters.values(), first)):
+            blamed: dict[Place, str] = {}
+            changes: list[Change] = []
+            for letter in letters:
+                try:
+                    changes.append(letter.change)
+                except Poison as exc:
+                    blamed[letter.place] = str(exc)
+            head = letters[0]
+            transaction = Transaction(head.xid or 0, head.end_lsn, head.committed_us, changes)
+            try:
+                if not blamed:
+                    self._settle(letters, [transaction], checkpoint, drop=False)
+                    applied += len(letters)
+                    continue
+            except Refused as exc:
+                found = self._store.refused(c for t in self._conformed([transaction]) for c in t.changes)
+                blamed = {Place(self._topics[of], *where): why for (of, *where), why in found.items()}
+                blamed = blamed or {letters[-1].place: str(exc)}
+            self._stay(blamed, checkpoint)
+            break
         logger.info(
             "dead letters retried",
             extra={"action": "dead_letters_retried", "place": str(first.place), "applied": applied},
         )
+
+    def _stay(self, blamed: Mapping[Place, str], checkpoint: Callable[[int], Checkpoint]) -> None:
+        for place, why in blamed.items():
+            self._letters[place] = replace(self._letters[place], reason=why)
+            logger.warning(
+                "dead letter stays", extra={"action": "dead_letter_stays", "place": str(place), "reason": why}
+            )
+        again = [self._letters[place] for place in blamed]
+        self._store.apply((), replace(checkpoint(0), parked=again, released=list(blamed)))
 
     def _settle(
         self,
@@ -183,7 +219,9 @@ class Parked:
             self._tally.release((letter.place.topic, letter.place.partition), "dropped" if drop else None)
         try:
             position = checkpoint(sum(len(transaction.changes) for transaction in transactions))
-            self._store.apply(transactions, replace(position, released=[letter.place for letter in letters]))
+            self._store.apply(
+                self._conformed(transactions), replace(position, released=[letter.place for letter in letters])
+            )
         except Refused:
             for letter in letters:
                 self._tally.park((letter.place.topic, letter.place.partition))
@@ -192,13 +230,25 @@ class Parked:
             del self._letters[letter.place]
         self._block()
 
-    def _why(self, change: Change) -> str | None:
+    def _halves(self, changes: Iterable[Change], causes: Container[Place]) -> dict[int, str]:
+        """By order, why a delete is parked that is the first half of a change of key: the second, right behind it, may
+        take columns from the row that it deletes, and cannot be applied."""
+        return {
+            change.order - 1: f"before {self._place_of(change)}, the other half of its change of key"
+            for change in changes
+            if change.old_key is not None and self._place_of(change) in causes
+        }
+
+    def _why(self, change: Change, transaction: Transaction) -> str | None:
         if change.op == "x":
             return change.poison
         for key in (change.key, change.old_key):
             if key is None or (first := self._blocked.get((change.table, canonical(key)))) is None:
                 continue
             # What names no transaction stands where it lies: behind what was read before it, to be applied only now.
+            letter = self._letters[first]
+            if letter.xid is not None and letter.position > (transaction.end_lsn, change.order, change.offset):
+                continue
             alone = self._letters[first].xid is None and change.partition == first.partition
             if not (alone and change.offset < first.offset):
                 return f"behind {first}"
@@ -219,7 +269,9 @@ class Parked:
                 "dead-letters`, take a new snapshot, or raise READSIDE_DEAD_LETTERS"
             )
         self._letters[letter.place] = parked[letter.place] = letter
-        self._blocked.setdefault((letter.table, letter.key), letter.place)
+        known = self._blocked.get((letter.table, letter.key))
+        if known is None or letter.position < self._letters[known].position:
+            self._blocked[letter.table, letter.key] = letter.place
         self._tally.park((letter.place.topic, letter.place.partition))
         logger.warning("change parked", extra={"action": "change_parked", "place": str(letter.place), "reason": reason})
 
@@ -245,18 +297,3 @@ class Parked:
 
     def _place_of(self, change: Change) -> Place:
         return Place(self._topics[change.table], change.partition, change.offset)
-
-
-class _Without:
-    """A transaction's changes but for some places in it."""
-
-    def __init__(self, changes: Changes, orders: Container[int]) -> None:
-        self._changes = changes
-        self._orders = orders
-        self._count = sum(1 for change in changes if change.order not in orders)
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[Change]:
-        return (change for change in self._changes if change.order not in self._orders)

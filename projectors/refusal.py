@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from cdc.assembler import Transaction
 from cdc.change import Change
@@ -16,21 +16,25 @@ class Undo(Exception):
     """What was tried is not to be kept."""
 
 
-def refused_among(changes: Iterable[Change], attempt: Callable[[Segment], None]) -> Mapping[RecordOf, str]:
+def refused_among(
+    changes: Iterable[Change],
+    attempt: Callable[[Iterable[Segment]], None],
+    histories_of: Container[str],
+    most_changes: int,
+) -> Mapping[RecordOf, str]:
     """By table, partition and offset, those that are refused by themselves, and why.
 
-    ``attempt`` applies a segment and raises Undo, or Refused. What is refused is halved until it is one: about twenty
-    attempts for each that is found among a million.
+    ``attempt`` applies segments as net_changes makes them for the store, and raises Undo, or Refused. What is refused is
+    halved until it is one: about twenty attempts for each that is found among a million.
     """
     found: dict[RecordOf, str] = {}
-    undecided = [[change for change in changes if change.row is not None and change.op != "x"]]
+    undecided = [[change for change in changes if change.op not in ("t", "x")]]
     while undecided:
         some = undecided.pop()
         if not some:
             continue
         try:
-            for segment in net_changes([Transaction(0, 0, 0, some)], (), len(some) + 1):
-                attempt(segment)
+            attempt(net_changes([Transaction(0, 0, 0, some)], histories_of, most_changes))
         except Undo:
             continue
         except Refused as exc:

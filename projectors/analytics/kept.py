@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import duckdb
 
@@ -11,7 +11,7 @@ from cdc.catalog import Table
 from cdc.shapes import Shapes
 from projectors.alteration import Plan, require_tables, with_missing
 from projectors.analytics.following import follow_source, make_anew, remember, remembered
-from projectors.analytics.mirror import literal, quoted
+from projectors.analytics.mirror import literal, mirror_sql, quoted
 from projectors.parking import parked_with, without
 from projectors.read_model import Declarations, ReadModel
 
@@ -95,10 +95,9 @@ class Kept:
         """
         tables = {name.partition(".")[2]: why for name, why in self.plan.parked.items()}
         parked = parked_with(self._declarations, tables)
-        for model in self._declarations.read_models:
-            # In doubt, the mirror is not yet what they will read.
-            if model.name not in parked and model.name not in made and not self.plan.doubts:
-                parked |= _why_broken(connection, model)
+        if not self.plan.doubts:  # the mirror would not be what they will read
+            models = [m for m in self._declarations.read_models if m.name not in parked and m.name not in made]
+            parked |= _broken(models, self.tables.values())
         before = connection.execute("select name from readside.declared where parked is not null").fetchall()
         self.stale = frozenset(name for (name,) in before if name not in parked)
         connection.execute("update readside.declared set parked = null")
@@ -119,6 +118,19 @@ class Kept:
                 counts[name] = counts.get(name, 0) + count
         told = {name: f"{count} dead letters" for name, count in counts.items()}
         self.incomplete = told | {name: f"parked: {why}" for name, why in self.parked.items()}
+
+
+def _broken(models: Sequence[ReadModel], tables: Iterable[Table]) -> dict[str, str]:
+    """Why each of these cannot be computed on such a mirror; asked of a database of its own, for an error in the store's
+    would end the transaction that asks."""
+    broken: dict[str, str] = {}
+    with duckdb.connect() as scratch:
+        scratch.execute("create schema mirror")
+        for table in tables:
+            scratch.execute(mirror_sql(table).create)
+        for model in models:
+            broken |= _why_broken(scratch, model)
+    return broken
 
 
 def _why_broken(connection: Connection, model: ReadModel) -> dict[str, str]:

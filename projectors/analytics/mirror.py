@@ -88,11 +88,12 @@ def mirror_sql(table: Table) -> MirrorSql:
     keys = table.keys
     key_names = ", ".join(quoted(c.name) for c in keys)
     values = ", ".join(
-        f"case when i.base is null or json_exists(i.row, {_path(c)}) then {_value(c)} else {_stored(table, c)} end"
+        f"case when i.base is null then {_value(c)} when json_exists(i.row, {_path(c)}) then {_present(c)}"
+        f" else {_stored(table, c)} end"
         f" as {quoted(c.name)}"
         for c in sent
     )
-    base = " and ".join(f"b.{quoted(c.name)} = {_value(c, 'k')}" for c in keys)
+    base = " and ".join(f"b.{quoted(c.name)} = {_value(c, 'i.k')}" for c in keys)
     same = " and ".join(f"m.{quoted(name)} = s.{quoted(name)}" for name in table.key)
     snapshot = f"temp.{quoted('snapshot_' + table.mirror)}"
     return MirrorSql(
@@ -102,8 +103,7 @@ def mirror_sql(table: Table) -> MirrorSql:
             create or replace temporary table staged as
             select {values}
               from (select row, base,
-                           case when base is null then from_json_strict(row, {_shape(sent)})
-                                else from_json(row, {_shape(sent)}) end as x,
+                           case when base is null then from_json_strict(row, {_shape(sent)}) end as x,
                            from_json_strict(base, {_shape(keys)}) as k
                       from incoming) i
               left join {mirror} b on {base}
@@ -206,14 +206,19 @@ def _shape(columns: Sequence[Column]) -> str:
 
 
 def _raw(column: Column) -> str:
-    # from_json(), which absent columns need, makes null of what a type cannot hold, a NaN in a decimal; a cast refuses it.
+    # The strict form of from_json(): the other one makes null of what a type cannot hold.
     encoding = encoding_of(column) or "text"
     raw = duckdb_type(column) if encoding == "direct" else _RAW.get(encoding, "varchar")
     return f"{raw}[]" if column.element is not None and not raw.endswith("[]") else raw
 
 
-def _value(column: Column, source: str = "x") -> str:
-    value = f"i.{source}.{quoted(column.name)}"
+def _present(column: Column) -> str:
+    # Alone, for the strict form refuses a row that lacks a column of the shape.
+    return _value(column, f"(from_json_strict(i.row, {_shape([column])}))")
+
+
+def _value(column: Column, source: str = "i.x") -> str:
+    value = f"{source}.{quoted(column.name)}"
     conversion = _CONVERSIONS.get(encoding_of(column) or "text", "{v}")
     if column.element is None or conversion == "{v}":
         return conversion.format(v=value, type=duckdb_type(column))

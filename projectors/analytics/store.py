@@ -158,14 +158,15 @@ class AnalyticsStore:
     def refused(self, changes: Iterable[Change]) -> Mapping[RecordOf, str]:
         """See Store."""
 
-        def attempt(segment: Segment) -> None:
+        def attempt(segments: Iterable[Segment]) -> None:
             with self._transaction():
-                for name, table in segment.items():
-                    self._connection.execute(self._sql[name].create_changed)
-                    self._apply_table(self._sql[name], table.truncated, table.rows)
+                for segment in segments:
+                    for name, table in segment.items():
+                        self._connection.execute(self._sql[name].create_changed)
+                        self._apply_table(self._sql[name], table.truncated, table.rows)
                 raise Undo
 
-        return refused_among(changes, attempt)
+        return refused_among(changes, attempt, (), _CHANGES_PER_SEGMENT)
 
     def dead_letters(self) -> Sequence[DeadLetter]:
         """See Store. From any thread."""
@@ -183,7 +184,8 @@ class AnalyticsStore:
 
     def ask(self, asked: Asked) -> None:
         """Have the projector do what an operator wants; from any thread."""
-        self._asked.put(asked)
+        if self._kept.dead_letters:  # else nobody would take it up
+            self._asked.put(asked)
 
     def asked(self) -> Sequence[Asked]:
         """See Store."""
@@ -228,12 +230,12 @@ class AnalyticsStore:
         self._refresh_models([name for name in self._sql if self._has_changes(name)])
 
     def _has_changes(self, name: str) -> bool:
-        changed = f"temp.{quoted('changed_' + self._name(name))}"
+        changed = f"temp.{quoted('changed_' + self._kept.tables[name].mirror)}"
         return self._connection.execute(f"select 1 from {changed} limit 1").fetchone() is not None
 
     def _refresh_models(self, touched: Collection[str]) -> None:
         for model in self._kept.models:
-            names = [name for name in map(self._name, touched) if name in model.affected_by]
+            names = [name for name in (self._kept.tables[name].mirror for name in touched) if name in model.affected_by]
             if names:
                 self._refresh(model, {name: f"temp.{quoted('changed_' + name)}" for name in names})
 
@@ -284,9 +286,6 @@ class AnalyticsStore:
     def _run(self, *statements: str) -> None:
         for statement in statements:
             self._connection.execute(statement)
-
-    def _name(self, qualified: str) -> str:
-        return self._kept.tables[qualified].mirror
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

@@ -39,7 +39,6 @@ class Kept:
         self._shapes = shapes
         self._parks = parks
         self.parked: Mapping[str, str] = {}  #: declared tables that read a parked one, and why
-        self._altered = True  # whether the mirror was changed since it was last looked at what it can be read for
 
     def follow(self, connection: Connection, *, first: bool) -> None:
         """Bring the mirror in line with the source's tables; ``first``: the store holds nothing yet."""
@@ -47,7 +46,6 @@ class Kept:
         require_unambiguous(tables)
         require_tables(self.declarations.tables, tables, remembered(connection))
         self.plan = follow_source(connection, tables, self._shapes, self._parks)
-        self._altered = bool(self.plan.create or self.plan.follow or self.plan.doubts)
         if first:
             self.make_doubtful_anew(connection)
         parked = self.plan.parked
@@ -79,8 +77,10 @@ class Kept:
         One that was just ``made`` from a new declaration fails for all to see instead.
         """
         names = {declared.name for declared in (*self.declarations.histories, *self.declarations.maintained)}
-        in_question = self._in_question(connection, names) - set(made)
-        broken = failing(connection, statements, self.declarations, in_question) if in_question else {}
+        # At every start, for an alteration may have been followed by one that stopped in doubt. In doubt, the mirror is not
+        # yet what they will read.
+        looked_at = frozenset[str]() if self.plan.doubts else names - frozenset(made)
+        broken = failing(connection, statements, self.declarations, looked_at)
         self.stale = note_parked(connection, {**self.parked, **broken})
         for name, why in {**self.parked, **broken}.items():
             logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
@@ -88,13 +88,3 @@ class Kept:
         declared = self.declarations.histories
         self.histories = {t.qualified: [h for h in declared if h.of == t.mirror] for t in self.tables.values()}
         self.with_history = frozenset(name for name, histories in self.histories.items() if histories)
-
-    def _in_question(self, connection: Connection, names: Collection[str]) -> frozenset[str]:
-        """Those of the declared tables of which it is not known that they can be computed on the mirror."""
-        if self.plan.doubts:
-            return frozenset()  # it is not yet what they will read
-        altered, self._altered = self._altered, False
-        if altered:
-            return frozenset(names)
-        parked = connection.execute("select name from readside.declared where parked is not null").fetchall()
-        return frozenset(names).intersection(name for (name,) in parked)

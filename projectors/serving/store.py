@@ -114,6 +114,7 @@ class ServingStore:
                 made = prepare_declared(self._connection, tables, declarations, self._kept.parked)
                 self._statements = Statements(self._connection, tables, declarations)
                 self._kept.park(self._connection, self._statements, made)
+                letters.note_incomplete(self._connection, self._kept.declarations, tables)
                 if checkpoint.phase == "streaming" and self.doubt is None:
                     self._build(made | self._kept.stale, checkpoint)
             self._connection.execute(self._statements.create_changed())  # at once: a transaction each, they take 40 ms
@@ -175,12 +176,13 @@ class ServingStore:
     def refused(self, changes: Iterable[Change]) -> Mapping[RecordOf, str]:
         """See Store."""
 
-        def attempt(segment: Segment) -> None:
+        def attempt(segments: Iterable[Segment]) -> None:
             with self._transaction(pipelined=False, many_rows=True):
-                self._run(moves_of(segment, self._statements, self._kept.histories))
+                for segment in segments:
+                    self._run(moves_of(segment, self._statements, self._kept.histories))
                 raise Undo
 
-        return refused_among(changes, attempt)
+        return refused_among(changes, attempt, self._kept.with_history, _CHANGES_PER_SEGMENT)
 
     def dead_letters(self) -> Sequence[DeadLetter]:
         """See Store."""

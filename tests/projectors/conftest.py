@@ -199,3 +199,11 @@ def store_rows(store_database: str) -> Iterator[Callable[[str], list[Any]]]:
 def rows(store_rows: Callable[[str], list[Any]]) -> Callable[..., list[Any]]:
     """The rows of a table of the serving store, or some columns of them, in order."""
     return lambda table, columns="*": store_rows(f"select {columns} from {table} order by 1")
+
+
+@pytest.fixture(params=["serving", "analytics"])
+def pipeline(request: pytest.FixtureRequest) -> Pipeline:
+    """Into either store, which parks what it cannot apply to users and orders."""
+    pipeline = request.getfixturevalue(request.param)
+    pipeline.parked_on_poison = ("public.users", "public.orders")
+    return pipeline

@@ -47,7 +47,7 @@ class Model:
             if kind == "truncate":
                 self.stored.clear()
                 self.letters.clear()
-            elif cause or behind or key in self.blocked:
+            elif cause or behind or key in self.blocked or (spoiled and len(events) == 2):
                 self.letters.append((event, cause))
                 behind = True  # the other half of a change of key
             else:
@@ -134,7 +134,7 @@ def test_a_row_stands_still_while_something_of_it_is_parked(
             assert not unaccounted(subject.counts(projection.store))
         while left := letters(projection.store):
             # A cause that was parked behind another shows itself when it is tried.
-            action = "retry" if left[0].reason.startswith("behind") else "drop"
+            action = "retry" if left[0].reason.startswith(("behind", "before")) else "drop"
             wish(source, projection, Asked(left[0].place, action), chance)
         model.settle()
         check(projection.store, model)

@@ -17,14 +17,6 @@ from tests.scripted import PREFIX
 USERS = f"{PREFIX}.public.users"
 
 
-@pytest.fixture(params=["serving", "analytics"])
-def pipeline(request: pytest.FixtureRequest) -> Any:
-    """Into either store, which parks what it cannot apply to users and orders."""
-    pipeline = request.getfixturevalue(request.param)
-    pipeline.parked_on_poison = ("public.users", "public.orders")
-    return pipeline
-
-
 def user(number: int, name: str = "B") -> str:
     return f"""insert into users (id, email, first_name, last_name, display_name)
                values ({number}, '{number}@example.com', 'A', '{name}', 'C')"""
@@ -79,7 +71,7 @@ def names(store: Any) -> dict[int, str]:
 def letters(store: Any) -> list[tuple[int, str]]:
     """(user, reason in short), in order."""
     return [
-        (json.loads(letter.key)["id"], "behind" if letter.reason.startswith("behind") else "poison")
+        (json.loads(letter.key)["id"], "behind" if letter.reason.startswith(("behind", "before")) else "poison")
         for letter in store.dead_letters()
     ]
 
