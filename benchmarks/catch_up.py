@@ -11,15 +11,13 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import psycopg
-from psycopg.conninfo import make_conninfo
-from psycopg.sql import SQL, Identifier
 from pydantic import SecretStr
 
 from benchmarks import backlog
+from benchmarks.database import database
 from benchmarks.result import Result
 from cdc.catalog import message_topic, topics_of, transaction_topic
 from cdc.reader import KafkaPythonReader
@@ -54,7 +52,7 @@ def run(settings: Settings) -> Result:
         records, seconds = _child(settings, "poll", settings.kafka, *topics)
         rates["poll_records_per_s"].append(records / seconds)
         rates["kafka_python_per_s"].append(_projection(settings, "kafka-python"))
-        with _database(settings) as dsn:
+        with database(settings, _DATABASE) as dsn:
             changes, _, seconds = _child(settings, "bare", settings.kafka, dsn, *topics)
         rates["bare_per_s"].append(changes / seconds)
         rates["confluent_per_s"].append(_projection(settings, "confluent-kafka"))
@@ -85,7 +83,7 @@ def _backlog(settings: Settings) -> tuple[int, list[str]]:
 
 def _projection(settings: Settings, reader: str) -> float:
     """Changes per second."""
-    with _database(settings) as dsn:
+    with database(settings, _DATABASE) as dsn:
         chosen = settings.model_copy(update={"serving_dsn": SecretStr(dsn), "reader": reader})
         changes, seconds = _child(chosen, "projection", _position(settings))
         _require_equal(settings, dsn)
@@ -119,18 +117,3 @@ def _child(settings: Settings, module: str, *arguments: str) -> list[float]:
         check=True,
     )
     return [float(number) for number in done.stdout.split()]
-
-
-@contextmanager
-def _database(settings: Settings) -> Generator[str]:
-    assert settings.admin_dsn is not None
-    admin_dsn = settings.admin_dsn.get_secret_value()
-    drop = SQL("drop database if exists {} with (force)").format(Identifier(_DATABASE))
-    with psycopg.connect(admin_dsn, autocommit=True) as admin:
-        admin.execute(drop)
-        admin.execute(SQL("create database {}").format(Identifier(_DATABASE)))
-        try:
-            yield make_conninfo(admin_dsn, dbname=_DATABASE)
-        finally:
-            admin.execute(drop)
-            admin.execute("checkpoint")  # what one wrote is not to be the next one's burden

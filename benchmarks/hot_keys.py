@@ -13,15 +13,13 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import LiteralString
 
 import psycopg
-from psycopg.conninfo import make_conninfo
-from psycopg.sql import SQL, Identifier
 
+from benchmarks.database import database
 from benchmarks.ratings import DECLARATIONS
 from benchmarks.result import Result
 from cdc.assembler import Transaction
@@ -97,7 +95,7 @@ def run(settings: Settings) -> Result:
     shapes = captured_shapes(settings, tables)
     figures: dict[str, float | int | str] = {}
     ratios: dict[str, float] = {}
-    with _database(settings) as dsn:
+    with database(settings, _DATABASE) as dsn:
         figures["build_s"] = _fill(dsn, tables, shapes)
         store = ServingStore(dsn, tables, DECLARATIONS, shapes=shapes)
         feed = Feed(store, store.open())
@@ -194,20 +192,6 @@ def _after(before: Checkpoint, batch: Sequence[Transaction]) -> Checkpoint:
         rate=0.0,
         state={},
     )
-
-
-@contextmanager
-def _database(settings: Settings) -> Generator[str]:
-    assert settings.admin_dsn is not None
-    admin_dsn = settings.admin_dsn.get_secret_value()
-    with psycopg.connect(admin_dsn, autocommit=True) as admin:
-        drop = SQL("drop database if exists {} with (force)").format(Identifier(_DATABASE))
-        admin.execute(drop)
-        admin.execute(SQL("create database {}").format(Identifier(_DATABASE)))
-        try:
-            yield make_conninfo(admin_dsn, dbname=_DATABASE)
-        finally:
-            admin.execute(drop)
 
 
 def _fill(dsn: str, tables: Sequence[Table], shapes: Shapes) -> float:

@@ -170,7 +170,7 @@ def _serving_has(settings: Settings, email: str) -> bool:
 
 
 def _analytics_has(settings: Settings, email: str) -> bool:
-    return bool(_analytics(settings, f"select count(*) from customers where email = '{email}'"))  # noqa: S608 - ours
+    return bool(_analytics(settings, "select count(*) from customers where email = $email", {"email": email}))
 
 
 def _serving(settings: Settings, query: Any, parameters: dict[str, Any] | None = None) -> tuple[Any, ...] | None:
@@ -178,10 +178,13 @@ def _serving(settings: Settings, query: Any, parameters: dict[str, Any] | None =
         return store.execute(query, parameters).fetchone()
 
 
-def _analytics(settings: Settings, query: str) -> int:
+def _analytics(settings: Settings, query: str, parameters: dict[str, Any] | None = None) -> int:
     try:
         answer = httpx.post(
-            f"http://{settings.analytics_address}/sql", json={"sql": query}, timeout=30.0, trust_env=False
+            f"http://{settings.analytics_address}/sql",
+            json={"sql": query, "parameters": parameters or {}},
+            timeout=30.0,
+            trust_env=False,
         )
     except httpx.HTTPError:
         return 0  # it is starting

@@ -31,11 +31,11 @@ class Intake:
         """``parks``: whether a table's records that cannot be understood are parked; ``on_its_way``: whether a snapshot
         later than a generation has begun."""
         self._settings = settings
-        self._tables = tables
         self._tally = tally
         self._parks = parks
         self._on_its_way = on_its_way
         self.topics = topics_of(settings.topic_prefix, tables)  #: by topic, its table
+        self.topic_of = {table.qualified: topic for topic, table in self.topics.items()}  #: by schema.table
         self.transaction_topic = transaction_topic(settings.topic_prefix)
         self._message_topic = message_topic(settings.topic_prefix)
         self.topics_read = frozenset({*self.topics, self.transaction_topic, self._message_topic})
@@ -123,7 +123,7 @@ class Intake:
         """Records that were read and came to no end yet."""
         waiting = self.assembler.unfinished()
         for change in self.outside:
-            partition = self.partition_of(change)
+            partition = self.topic_of[change.table], change.partition
             waiting[partition] = waiting.get(partition, 0) + 1
         return waiting
 
@@ -133,10 +133,6 @@ class Intake:
             self._tally.ignore(partition, "repeated", count)
         self.assembler.repeated.clear()
 
-    def partition_of(self, change: Change) -> Partition:
-        """Where a change's record lies."""
-        return self._topic_names[change.table], change.partition
-
     def _located(self, record: Record, poison: Poison, in_snapshot: bool) -> Change:
         topic, number = record.partition
         place = f"{topic}[{number}]@{record.offset}"
@@ -145,10 +141,10 @@ class Intake:
             way_out = (
                 ""
                 if table is None
-                else f"; park it and what follows for its row with READSIDE_PARKED_ON_POISON={table}, or"
+                else f"park it and what follows for its row with READSIDE_PARKED_ON_POISON={table}, or "
             )
             raise Unreadable(
-                f"{place}: {poison}; the store stops here rather than skip it{way_out} take a new snapshot"
+                f"{place}: {poison}; the store stops here rather than skip it; {way_out}take a new snapshot"
             )
         assert record.value is not None
         change = locate(
@@ -172,9 +168,8 @@ class Intake:
             self.superseded = True  # a new snapshot has a slot of its own: the canaries in between came nowhere
 
     def _assembler(self, state: Mapping[str, Any]) -> Assembler:
-        self._topic_names = {table.qualified: topic for topic, table in self.topics.items()}
         return Assembler(
-            self._topic_names,
+            self.topic_of,
             self.transaction_topic,
             state,
             spool=self._settings.data_dir / "spool",

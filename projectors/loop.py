@@ -76,10 +76,14 @@ class Projector:
         self._tables = [table for table in self._captured if table.qualified in self._store.tables]
         self._tally = Tally(self._store.counts())
         self._intake = Intake(self._settings, self._tables, self._tally, self._parks, self._snapshots.on_its_way)
-        topics = {table.qualified: topic for topic, table in self._intake.topics.items()}
         self._images = Images(self._tables, self._store.former, self._watch.look if self._watch else lambda: True)
         self._parked = Parked(
-            self._store, self._tally, topics, self._images.conformed, self._parks, self._settings.dead_letters
+            self._store,
+            self._tally,
+            self._intake.topic_of,
+            self._images.conformed,
+            self._parks,
+            self._settings.dead_letters,
         )
         if checkpoint.phase == "streaming":
             self._intake.generation = checkpoint.state.get("generation", 1)
@@ -119,7 +123,7 @@ class Projector:
         return checkpoint
 
     def _load(self, snapshot: Snapshot, before: Checkpoint) -> Checkpoint:
-        ranges = {p: r for p, r in snapshot.partitions().items() if self._reads(p)}
+        ranges = {p: r for p, r in snapshot.partitions().items() if p[0] in self._intake.topics_read}
         self._intake.generation = snapshot.generation
         self._intake.superseded = False
         self._intake.take_up({}, self._reader, superseded=True)
@@ -294,6 +298,3 @@ class Projector:
                 apply = self._prepare(transactions)
             else:
                 return
-
-    def _reads(self, partition: Partition) -> bool:
-        return partition[0] in self._intake.topics_read

@@ -17,6 +17,15 @@ def parked_with(declarations: Declarations, tables: Mapping[str, str]) -> dict[s
     return parked | readers(declarations, parked)
 
 
+def behind(declarations: Declarations, changes: Mapping[str, int]) -> dict[str, int]:
+    """How many parked changes each declared table may be behind by: ``changes`` by their table's name in the mirror."""
+    counts: dict[str, int] = {}
+    for table, count in changes.items():
+        for name in parked_with(declarations, {table: ""}):
+            counts[name] = counts.get(name, 0) + count
+    return counts
+
+
 def readers(declarations: Declarations, parked: Collection[str]) -> dict[str, str]:
     """Why each of the others is parked: it reads one of ``parked``, or something that does."""
     standing = {f"history.{history.name}" for history in declarations.histories if history.name in parked}

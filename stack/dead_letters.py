@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
 import httpx
@@ -139,14 +140,7 @@ def _of_serving(settings: Settings) -> Mapping[str, Any]:
         return {
             "letters": [letter.shown for letter in stored_letters(connection)],
             "counts": [
-                {
-                    "topic": topic,
-                    "partition": number,
-                    "read": of.read,
-                    "applied": of.applied,
-                    "parked": of.parked,
-                    "ignored": of.ignored,
-                }
+                {"topic": topic, "partition": number, **asdict(of)}
                 for (topic, number), of in stored_counts(connection).items()
             ],
         }

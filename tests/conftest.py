@@ -2,7 +2,7 @@
 
 import pytest
 
-pytest_plugins = ["tests.databases", "tests.backends", "tests.distribution"]
+pytest_plugins = ["tests.databases", "tests.backends", "tests.distribution", "tests.living"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

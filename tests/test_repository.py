@@ -30,8 +30,8 @@ TRACKED = [
 TRANSACTION_OWNERS = {
     "benchmarks/backlog.py": "makes source transactions by the thousand, inside the database",
     "benchmarks/bare.py": "a bare loop into tables of its own",
-    "benchmarks/catch_up.py": "creates databases of its own",
-    "benchmarks/hot_keys.py": "creates a database of its own, and vacuums it",
+    "benchmarks/database.py": "creates a database of a benchmark's own",
+    "benchmarks/hot_keys.py": "vacuums a database of its own",
     "cdc/continuity.py": "one command of the replication protocol, which knows no transaction",
     "benchmarks/upstream.py": "one statement at a time: triggers, cuts and looks at slots",
     "cdc/connector.py": "one statement at a time on the source: the slot's state and the pulse",

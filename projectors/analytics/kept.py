@@ -12,7 +12,7 @@ from cdc.shapes import Shapes
 from projectors.alteration import Plan, require_tables, with_missing
 from projectors.analytics.following import follow_source, make_anew, remember, remembered
 from projectors.analytics.mirror import literal, mirror_sql, quoted
-from projectors.parking import parked_with, without
+from projectors.parking import behind, parked_with, without
 from projectors.read_model import Declarations, ReadModel
 
 logger = logging.getLogger(__name__)
@@ -112,10 +112,7 @@ class Kept:
     def count_letters(self, by_table: Mapping[str, int]) -> None:
         """So many changes are parked, by schema.table."""
         self.dead_letters = sum(by_table.values())
-        counts: dict[str, int] = {}
-        for table, count in by_table.items():
-            for name in parked_with(self._declarations, {table.partition(".")[2]: ""}):
-                counts[name] = counts.get(name, 0) + count
+        counts = behind(self._declarations, {table.partition(".")[2]: count for table, count in by_table.items()})
         told = {name: f"{count} dead letters" for name, count in counts.items()}
         self.incomplete = told | {name: f"parked: {why}" for name, why in self.parked.items()}
 

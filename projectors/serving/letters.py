@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, LiteralString
 
@@ -13,7 +13,7 @@ from cdc.assembler import Partition
 from cdc.catalog import Table
 from projectors.checkpoint import Checkpoint, lsn_text, lsn_value
 from projectors.letters import Asked, DeadLetter, Place
-from projectors.parking import parked_with
+from projectors.parking import behind
 from projectors.read_model import Declarations
 from projectors.tally import Counts
 
@@ -79,13 +79,8 @@ def settle(execute: Execute, checkpoint: Checkpoint) -> None:
 def note_incomplete(connection: Connection, declarations: Declarations, tables: Iterable[Table]) -> None:
     """Tell whoever reads a declared table how many changes of what it reads are parked."""
     mirrors = {table.qualified: table.mirror for table in tables}
-    counts: Mapping[str, int] = {
-        mirrors[name]: count for name, count in connection.execute(_BY_TABLE).fetchall() if name in mirrors
-    }
-    of: dict[str, int] = {}
-    for table, count in counts.items():
-        for name in parked_with(declarations, {table: ""}):
-            of[name] = of.get(name, 0) + count
+    parked = connection.execute(_BY_TABLE).fetchall()
+    of = behind(declarations, {mirrors[name]: count for name, count in parked if name in mirrors})
     connection.execute(
         """
         update readside.declared d

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 
-from tests.databases import SHOP, STORE, Postgres, clone
 from tests.histories import History
 from tests.mutants.lives import LIVES
 from tests.mutants.mutants import MUTANTS, Make
 from tests.projection import Killed
-from tests.subjects import Crash, ServingSubject
+from tests.subjects import Crash
 
 Life = Callable[[History], None]
-
-
-@pytest.fixture(scope="module")
-def history(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
-    """One history after another on the same two databases: each begins with both emptied."""
-    with (
-        contextmanager(clone)(postgres, SHOP, owner="shop_owner") as shop,
-        contextmanager(clone)(postgres, STORE, owner="readside_projector") as store,
-    ):
-        subject = ServingSubject(store)
-        history = History(shop, subject, tmp_path_factory.mktemp("spool"))
-        yield history
-        history.close()
-        subject.close()
 
 
 def breaks(history: History, life: Life) -> bool:

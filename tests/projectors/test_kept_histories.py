@@ -2,27 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import pytest
-
-from tests.databases import SHOP, STORE, Postgres, clone
 from tests.histories import History, Step
-from tests.subjects import ServingSubject
-
-
-@pytest.fixture(scope="module")
-def history(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
-    with (
-        contextmanager(clone)(postgres, SHOP, owner="shop_owner") as shop,
-        contextmanager(clone)(postgres, STORE, owner="readside_projector") as store,
-    ):
-        subject = ServingSubject(store)
-        history = History(shop, subject, tmp_path_factory.mktemp("spool"))
-        yield history
-        history.close()
-        subject.close()
 
 
 def test_rows_repeated_before_a_snapshot_is_loaded_are_accounted_for(history: History) -> None:
