@@ -52,6 +52,8 @@ class ReadModel:
     mirror_indexes: Mapping[LiteralString, tuple[LiteralString, ...]] = field(
         default_factory=dict[LiteralString, tuple[LiteralString, ...]]
     )
+    #: PostgreSQL extensions that its columns, indexes or query need, such as pg_trgm: the store's own, or trusted ones.
+    extensions: tuple[LiteralString, ...] = ()
     store: StoreName = "serving"
 
     def __post_init__(self) -> None:
@@ -126,8 +128,8 @@ class ReadModel:
                 f"{self.name} of the analytics store reads {listed(declared)}, and declared relations are read in the "
                 "serving store only; take mirror.… instead: a column store counts fast"
             )
-        if self.mirror_indexes:
-            raise DeclarationError(f"{self.name}: the analytics store needs no mirror_indexes; remove them")
+        if self.mirror_indexes or self.extensions:
+            raise DeclarationError(f"{self.name}: the analytics store has no mirror_indexes or extensions; remove them")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from config.settings import Settings
-from queries import adhoc, orders, problems, summary, users
+from queries import adhoc, orders, posts, problems, products, summary, users
 from queries.analytics import Analytics
 from queries.documents import Documents
 from queries.health import collect
@@ -26,7 +26,7 @@ HEALTH_LOOKS = 4  # answers of /health being made at once
 SPARE_THREADS = 16  # for the routes that never block: probes and metrics answer whatever the others wait for
 
 #: The routes of the read models, one module per resource. A new one is added here.
-ROUTERS = (orders.router, users.router, summary.router, adhoc.router)
+ROUTERS = (orders.router, products.router, users.router, posts.router, summary.router, adhoc.router)
 
 _PROBLEM: dict[str, Any] = {
     "description": "A problem (RFC 9457)",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -27,22 +27,45 @@ class Page(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """A read model as a list: newest, largest or last first, ties by id in the same direction."""
+    """A read model as a list in the order of one column, ties by id in the same direction."""
 
     model: str
     #: Column that sorts; never null. With ``id`` it makes the key of a page's end.
     sort: str
     #: PostgreSQL type of ``sort``, whose text form goes into cursors.
     type: LiteralString
+    #: Newest, largest or last first.
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A condition on the rows ``m`` over the parameters ``values``, in force unless one of them is None."""
+
+    condition: LiteralString | sql.Composable
+    values: Mapping[str, str | int | None]
+
+    @property
+    def active(self) -> bool:
+        """Whether it is in force."""
+        return None not in self.values.values()
+
+    @property
+    def composed(self) -> sql.Composable:
+        """The condition as SQL."""
+        return self.condition if isinstance(self.condition, sql.Composable) else sql.SQL(self.condition)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """A condition on the rows, over the parameter ``%(<name>)s``, in force unless the value is None."""
+class Gathering:
+    """Groups of rows that a list is merged from: as much as a page shows is read of each, by the index of its group.
 
-    name: str
-    condition: LiteralString
-    value: str | int | None
+    What a list costs then depends on how many groups there are, not on how many rows lie between theirs.
+    """
+
+    column: str  #: the column that tells the groups apart, indexed together with the sort
+    groups: LiteralString  #: SQL that selects its values, over the parameters ``values``
+    values: Mapping[str, str | int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +77,25 @@ class Owner:
 
 
 def listing(
-    store: Store, what: Listing, page: Page, demand: Demand, filters: Sequence[Filter], owner: Owner | None = None
+    store: Store,
+    what: Listing,
+    page: Page,
+    demand: Demand,
+    filters: Sequence[Filter] = (),
+    owner: Owner | None = None,
+    gathering: Gathering | None = None,
 ) -> Response:
     """Answer with one page, ``{items, next_cursor}``. Pages neither repeat nor miss a row that stays where it is."""
-    active = [chosen for chosen in filters if chosen.value is not None]
-    parameters: dict[str, object] = {chosen.name: chosen.value for chosen in active}
-    scope = json.dumps([what.model, parameters], sort_keys=True)
-    conditions: list[sql.Composable] = [sql.SQL(chosen.condition) for chosen in active]
+    active = [chosen for chosen in filters if chosen.active]
+    parameters: dict[str, object] = {name: value for chosen in active for name, value in chosen.values.items()}
+    key = owner.key if owner else None
+    scope = json.dumps([what.model, what.sort, gathering is not None, key, parameters], sort_keys=True)
+    conditions = [chosen.composed for chosen in active]
     if page.cursor is not None:
         parameters["after"], parameters["after_id"] = cursors.decode(scope, page.cursor)
         conditions.append(_after(what))
-    parameters |= {"rows": page.limit + 1, "owner": owner.key if owner else None}
-    statement = statement_over(_rows(what, conditions, owner), what.model, "q.sort desc nulls last, q.id desc")
+    parameters |= {"rows": page.limit + 1, "owner": key, **(gathering.values if gathering else {})}
+    statement = statement_over(_rows(what, conditions, owner, gathering), what.model, _order(what, "q"))
     try:
         snapshot = store.read(statement, parameters, demand)
     except psycopg.DataError as error:  # only a cursor made by hand gets here: all else is bound with its own type
@@ -81,33 +111,63 @@ def listing(
 
 
 def _after(what: Listing) -> sql.Composed:
-    return sql.SQL("(m.{sort}, m.id) < (%(after)s::{type}, %(after_id)s::bigint)").format(
-        sort=sql.Identifier(what.sort), type=sql.SQL(what.type)
+    return sql.SQL("(m.{sort}, m.id) {beyond} (%(after)s::{type}, %(after_id)s::bigint)").format(
+        sort=sql.Identifier(what.sort), beyond=sql.SQL("<" if what.descending else ">"), type=sql.SQL(what.type)
     )
 
 
-def _rows(what: Listing, conditions: Sequence[sql.Composable], owner: Owner | None) -> sql.Composed:
+def _order(what: Listing, rows: LiteralString, sort: str = "sort") -> sql.Composed:
+    """The list's order, over a relation of its rows; a row of nulls, which stands for no row, comes anywhere."""
+    direction = sql.SQL("desc" if what.descending else "asc")
+    columns = [sql.Identifier(rows, sort), sql.Identifier(rows, "id")]
+    return sql.SQL(", ").join([sql.SQL("{} {}").format(column, direction) for column in columns])
+
+
+def _rows(
+    what: Listing, conditions: Sequence[sql.Composable], owner: Owner | None, gathering: Gathering | None
+) -> sql.Composed:
     """One more row than the page shows, so that its end is known; and whether the owner is there, rows or none."""
     known = sql.SQL("true")
     if owner is not None:
         known = sql.SQL("exists (select 1 from {owner} o where o.id = %(owner)s::bigint)").format(
             owner=sql.Identifier("read_models", owner.model)
         )
+    page = _page(what, conditions)
+    if gathering is not None:
+        page = sql.SQL(
+            """
+            select p.*
+              from ({groups}) g(key)
+             cross join lateral ({page}) p
+             order by {order}
+             limit %(rows)s
+            """
+        ).format(
+            groups=sql.SQL(gathering.groups),
+            page=_page(what, [sql.SQL("m.{} = g.key").format(sql.Identifier(gathering.column)), *conditions]),
+            order=_order(what, "p"),
+        )
     return sql.SQL(
         """
         select k.known, p.id, p.sort::text as sort_text, p.sort, p.document::text as document
           from (select {known} as known) k
-          left join (
-                select m.id, m.{sort} as sort, m.document
-                  from {model} m
-                 where {conditions}
-                 order by m.{sort} desc, m.id desc
-                 limit %(rows)s
-               ) p on k.known
+          left join ({page}) p on k.known
+        """
+    ).format(known=known, page=page)
+
+
+def _page(what: Listing, conditions: Sequence[sql.Composable]) -> sql.Composed:
+    return sql.SQL(
+        """
+        select m.id, m.{sort} as sort, m.document
+          from {model} m
+         where {conditions}
+         order by {order}
+         limit %(rows)s
         """
     ).format(
-        known=known,
         sort=sql.Identifier(what.sort),
         model=sql.Identifier("read_models", what.model),
         conditions=sql.SQL(" and ").join(conditions) if conditions else sql.SQL("true"),
+        order=_order(what, "m", what.sort),
     )

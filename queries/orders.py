@@ -9,6 +9,7 @@ from pydantic import Field
 
 from queries.listings import Filter, Listing, Owner, Page, listing
 from queries.resources import MinVersion, key_of, resource
+from queries.search import search_filter
 from queries.tokens import Headers, demand_of
 
 router = APIRouter(tags=["orders"])
@@ -29,7 +30,8 @@ class OrderSearch(OrderPage):
         None,
         max_length=200,
         pattern=r"^[^\x00]*$",
-        description="Words, each a prefix of one in the order's number, customer name or item names.",
+        description="Words, each a prefix of one in the order's number, customer name or item names; where no order has "
+        "them all, words of four letters and more may be misspelled.",
     )
 
 
@@ -44,8 +46,8 @@ def user_orders(request: Request, id: str, page: Annotated[OrderPage, Query()], 
     """A user's orders, newest first."""
     state, key = request.app.state, key_of(id)
     filters = (
-        Filter(name="user_id", condition="m.user_id = %(user_id)s", value=key),
-        Filter(name="status", condition="m.status = %(status)s", value=page.status),
+        Filter("m.user_id = %(user_id)s", {"user_id": key}),
+        Filter("m.status = %(status)s", {"status": page.status}),
     )
     owner = Owner(model="user_profile", key=key)
     return listing(state.store, ITEMS, page, demand_of(headers, state.settings), filters, owner)
@@ -56,16 +58,7 @@ def orders(request: Request, page: Annotated[OrderSearch, Query()], headers: Hea
     """All orders that match, newest first."""
     state = request.app.state
     filters = (
-        Filter(name="search", condition="m.search @@ to_tsquery('simple', %(search)s)", value=prefixes(page.search)),
-        Filter(name="status", condition="m.status = %(status)s", value=page.status),
+        search_filter(ITEMS.model, page.search),
+        Filter("m.status = %(status)s", {"status": page.status}),
     )
     return listing(state.store, ITEMS, page, demand_of(headers, state.settings), filters)
-
-
-def prefixes(search: str | None) -> str | None:
-    """A tsquery that wants every word of ``search`` as a prefix; None without a word.
-
-    Each word is quoted, so that operators in it are text, and PostgreSQL splits it as it split the stored words.
-    """
-    words = (word.replace("\\", "\\\\").replace("'", "''") for word in (search or "").split())
-    return " & ".join(f"'{word}':*" for word in words) or None

@@ -8,7 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, LiteralString
+from typing import Any
 
 from psycopg import sql
 from psycopg_pool import ConnectionPool
@@ -21,7 +21,11 @@ from queries.watch import COVERED, Watch
 
 POOL_WAIT_S = 2.0
 POOL_WAITING = 64  # requests that may queue for a connection; beyond them the answer is 503 at once
-STATEMENT_TIMEOUT_MS = 5_000
+_OPTIONS = (
+    "default_transaction_read_only=on",
+    "statement_timeout=5000",  # ms
+    "pg_trgm.word_similarity_threshold=0.45",  # of misspelled words of a search (queries/search.py)
+)
 
 
 class Gate:
@@ -94,7 +98,7 @@ class Store:
                 "autocommit": True,  # one statement is one snapshot; nothing here spans two
                 "application_name": "readside-queries",
                 "connect_timeout": 2,
-                "options": f"-c default_transaction_read_only=on -c statement_timeout={STATEMENT_TIMEOUT_MS}",
+                "options": " -c ".join(("", *_OPTIONS)),
             },
             min_size=2,
             max_size=settings.queries_connections,
@@ -180,7 +184,10 @@ def incomplete_of(model: str) -> sql.Composed:
     ).format(model=sql.Literal(model))
 
 
-def statement_over(rows: sql.Composable, model: str = "", order: LiteralString = "1") -> sql.Composed:
+_FIRST = sql.SQL("1")
+
+
+def statement_over(rows: sql.Composable, model: str = "", order: sql.Composable = _FIRST) -> sql.Composed:
     """The statement that reads ``rows`` together with the checkpoint; one row of nulls where ``rows`` has none.
 
     ``model``: the read model that is read; ``order`` is over the columns of ``rows`` as ``q``.
@@ -194,7 +201,7 @@ def statement_over(rows: sql.Composable, model: str = "", order: LiteralString =
          where c.store = 'serving'
          order by {order}
         """
-    ).format(covered=sql.SQL(COVERED), incomplete=incomplete_of(model), rows=rows, order=sql.SQL(order))
+    ).format(covered=sql.SQL(COVERED), incomplete=incomplete_of(model), rows=rows, order=order)
 
 
 _CHECKPOINT = statement_over(sql.SQL("select 1 where false"))

@@ -136,13 +136,20 @@ def _ask(settings: Settings, statement: str) -> None:
 def _show_read_models(settings: Settings, order: str) -> None:
     with httpx.Client(base_url=f"http://{settings.queries_address}", trust_env=False, timeout=10.0) as client:
         details = _get(client, f"/orders/{order}")
-        user = details["customer"]["id"]
-        shown = (
+        user, product = details["customer"]["id"], details["items"][0]["product_id"]
+        posts = _get(client, "/posts?limit=1")
+        shown = [
             ("order details", f"/orders/{order}", details),
             ("order list", f"/users/{user}/orders?limit=1", None),
+            ("order search", f"/orders?limit=1&search={details['customer']['name'].split()[0]}", None),
+            ("product page", f"/products/{product}", None),
+            ("product cards", "/products?sort=rating&limit=1", None),
             ("user profile", f"/users/{user}", None),
+            ("feed", f"/users/{user}/feed?limit=1", None),
+            ("post list", "/posts?limit=1", posts),
+            *(("post with comments", f"/posts/{post['id']}", None) for post in posts["items"]),
             ("orders summary (DuckDB)", "/analytics/orders/summary", None),
-        )
+        ]
         for title, path, document in shown:
             data.print(f"[bold]{title}[/]  GET {path}")
             data.print(json.dumps(document or _get(client, path), indent=1, ensure_ascii=False), markup=False)

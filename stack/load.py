@@ -1,7 +1,7 @@
 """Realistic, seeded load on the writer's HTTP commands, at a given rate, each answer checked.
 
 What flows in: a writer's URL, a seed, a rate. What flows out: commands, and for each that succeeded a `Write` with the token
-by which a reader can wait for it. `stack.traffic` says what people do in the shop; this module says when, and counts.
+by which a reader can wait for it. `stack.activity` says what people do in the shop; this module says when, and counts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from stack import traffic
+from stack import activity, traffic
 from stack.shop import Shop
 from stack.traffic import Answer
 
@@ -34,8 +34,8 @@ class UnexpectedAnswer(Exception):
 class Write:
     """A command that succeeded."""
 
-    kind: str  #: the command: a function of stack.traffic, such as ``place_order``
-    id: str  #: of the order, user or product that it changed
+    kind: str  #: the command: a function of stack.traffic or stack.social, such as ``place_order``
+    id: str  #: of what it changed: an order, a user, a product, a post
     token: str  #: ``Readside-Token`` of the answer
     at: float  #: ``time.monotonic()`` when the answer had come, in seconds; the commit was a little earlier
 
@@ -141,7 +141,7 @@ class Load:
             with self._client() as http:
                 worker = self._worker(http, f"worker {number}")
                 while not self._stopped.wait(pace.next()) and time.monotonic() < end:
-                    traffic.act(worker)
+                    activity.act(worker)
         finally:
             self._stopped.set()  # also when it failed: the others need not go on
 

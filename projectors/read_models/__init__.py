@@ -12,17 +12,29 @@ from projectors.read_model import Declarations
 from projectors.read_models.analytics_customers import CUSTOMERS
 from projectors.read_models.analytics_order_items import ORDER_ITEMS
 from projectors.read_models.analytics_orders import ORDERS
+from projectors.read_models.comment_list_item import COMMENT_LIST_ITEM
 from projectors.read_models.daily_orders import DAILY_ORDERS
+from projectors.read_models.following import FOLLOWING
 from projectors.read_models.order_details import ORDER_DETAILS
 from projectors.read_models.order_list_item import ORDER_LIST_ITEM
 from projectors.read_models.order_timeline import ORDER_TIMELINE
+from projectors.read_models.post_list_item import POST_COMMENTS, POST_LIST_ITEM
+from projectors.read_models.post_with_comments import POST_WITH_COMMENTS
+from projectors.read_models.product_card import PRODUCT_CARD, PRODUCT_RATINGS
+from projectors.read_models.product_page import PRODUCT_PAGE, SELLER_RATINGS
 from projectors.read_models.user_profile import USER_FOLLOWS, USER_ORDERS, USER_POSTS, USER_PROFILE
 
 DECLARATIONS = Declarations(
     read_models=(
         ORDER_DETAILS,
         ORDER_LIST_ITEM,
+        PRODUCT_CARD,
+        PRODUCT_PAGE,
         USER_PROFILE,
+        FOLLOWING,
+        POST_LIST_ITEM,
+        POST_WITH_COMMENTS,
+        COMMENT_LIST_ITEM,
         CUSTOMERS,
         ORDERS,
         ORDER_ITEMS,
@@ -30,6 +42,9 @@ DECLARATIONS = Declarations(
     ),
     histories=(ORDER_TIMELINE,),
     rollups=(
+        PRODUCT_RATINGS,
+        SELLER_RATINGS,
+        POST_COMMENTS,
         USER_POSTS,
         USER_FOLLOWS,
         USER_ORDERS,

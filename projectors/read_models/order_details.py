@@ -9,6 +9,7 @@ ORDER_DETAILS = ReadModel(
     columns="""
         id       bigint primary key,
         version  bigint not null,
+        user_id  bigint not null,
         document jsonb not null
     """,
     affected_by={
@@ -19,7 +20,7 @@ ORDER_DETAILS = ReadModel(
         "payment_transactions": "select p.order_id from changed c join mirror.payments p on p.id = c.payment_id",
     },
     query="""
-        select o.id, o.version,
+        select o.id, o.version, o.user_id,
                jsonb_build_object(
                  'id', o.id::text,
                  'number', o.number,

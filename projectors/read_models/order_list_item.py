@@ -12,13 +12,16 @@ ORDER_LIST_ITEM = ReadModel(
         status    text not null,
         placed_at timestamptz not null,
         search    tsvector not null,
+        names     text not null,
         document  jsonb not null
     """,
     indexes=(
         "(user_id, placed_at desc, id desc)",
         "(placed_at desc, id desc)",
         "using gin (search)",
+        "using gin (names gin_trgm_ops)",
     ),
+    extensions=("pg_trgm",),
     affected_by={
         "orders": "select id from changed",
         "users": "select o.id from changed c join mirror.orders o on o.user_id = c.id",
@@ -27,6 +30,7 @@ ORDER_LIST_ITEM = ReadModel(
     query="""
         select o.id, o.user_id, o.status, o.placed_at,
                to_tsvector('simple', concat_ws(' ', o.number, u.first_name, u.last_name, i.names)) as search,
+               lower(concat_ws(' ', u.first_name, u.last_name, i.names)) as names,
                jsonb_build_object(
                  'id', o.id::text,
                  'number', o.number,

@@ -50,7 +50,8 @@ USER_PROFILE = ReadModel(
     columns="""
         id       bigint primary key,
         version  bigint not null,
-        document jsonb not null
+        document jsonb not null,
+        public   jsonb not null
     """,
     affected_by={
         "users": "select id from changed",
@@ -58,28 +59,33 @@ USER_PROFILE = ReadModel(
         "rollups.user_follows": "select user_id from changed",
         "rollups.user_orders": "select user_id from changed",
     },
+    # What only the user may see of it is left out of ``public``.
     query="""
-        select u.id, u.version,
-               jsonb_build_object(
-                 'id', u.id::text,
-                 'email', u.email,
-                 'first_name', u.first_name,
-                 'last_name', u.last_name,
-                 'full_name', u.first_name || ' ' || u.last_name,
-                 'display_name', u.display_name,
-                 'avatar_url', u.avatar_url,
-                 'post_count', coalesce(p.post_count, 0),
-                 'follower_count', coalesce(f.follower_count, 0),
-                 'following_count', coalesce(f.following_count, 0),
-                 'order_count', coalesce(o.order_count, 0),
-                 'lifetime_value', coalesce(o.lifetime_value, 0)::numeric(20, 2)::text,
-                 'loyalty_tier', u.loyalty_tier,
-                 'created_at', readside.rfc3339(u.created_at),
-                 'version', u.version) as document
+        select d.id, d.version, d.document, d.document - array['email', 'order_count', 'lifetime_value'] as public
           from affected a
-          join mirror.users u on u.id = a.id
-          left join rollups.user_posts p on p.author_id = u.id
-          left join rollups.user_follows f on f.user_id = u.id
-          left join rollups.user_orders o on o.user_id = u.id
+          join lateral (
+            select u.id, u.version,
+                   jsonb_build_object(
+                     'id', u.id::text,
+                     'email', u.email,
+                     'first_name', u.first_name,
+                     'last_name', u.last_name,
+                     'full_name', u.first_name || ' ' || u.last_name,
+                     'display_name', u.display_name,
+                     'avatar_url', u.avatar_url,
+                     'post_count', coalesce(p.post_count, 0),
+                     'follower_count', coalesce(f.follower_count, 0),
+                     'following_count', coalesce(f.following_count, 0),
+                     'order_count', coalesce(o.order_count, 0),
+                     'lifetime_value', coalesce(o.lifetime_value, 0)::numeric(20, 2)::text,
+                     'loyalty_tier', u.loyalty_tier,
+                     'created_at', readside.rfc3339(u.created_at),
+                     'version', u.version) as document
+              from mirror.users u
+              left join rollups.user_posts p on p.author_id = u.id
+              left join rollups.user_follows f on f.user_id = u.id
+              left join rollups.user_orders o on o.user_id = u.id
+             where u.id = a.id
+            offset 0) d on true
     """,
 )

@@ -99,6 +99,7 @@ def prepare_declared(
     for name, kind, _ in rows:
         if name not in wanted and name not in standing and kind != "history":
             _forget(connection, name, kind)
+    _prepare_extensions(connection, declarations)
     relations = {table.mirror: relation_of(table) for table in tables}
     made: set[str] = set()
     for declared in (*declarations.histories, *declarations.maintained):
@@ -112,6 +113,14 @@ def prepare_declared(
                 declared.reference, [name for name, _, _ in _columns(connection, declared.reference)]
             )
     return frozenset(made)
+
+
+def _prepare_extensions(connection: Connection, declarations: Declarations) -> None:
+    there = {name for (name,) in connection.execute("select extname from pg_extension").fetchall()}
+    for model in declarations.read_models:
+        for extension in sorted(set(model.extensions) - there):
+            with _blamed(f"{model.name} needs the extension {extension} in the serving store"):
+                connection.execute(SQL("create extension if not exists {}").format(Identifier(extension)))
 
 
 def measures_of(connection: Connection, rollup: Rollup) -> Measures:
@@ -191,5 +200,5 @@ def _columns(connection: Connection, reference: str) -> list[tuple[str, str, int
 def _blamed(name: str) -> Generator[None]:
     try:
         yield
-    except psycopg.ProgrammingError as exc:
+    except (psycopg.ProgrammingError, psycopg.NotSupportedError) as exc:  # the latter: an extension that is not there
         raise Fatal(f"{name}: {exc.diag.message_primary} ({exc.sqlstate}); correct the declaration") from exc

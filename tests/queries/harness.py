@@ -17,9 +17,15 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
 from config.settings import Settings
+from projectors.read_models import DECLARATIONS
 from queries.app import create_app
 from tests.databases import eventually
 
+# As declared, but for columns that a test has no use for: it need not fill them.
+READ_MODELS = "create extension if not exists pg_trgm;" + "".join(
+    f"create table read_models.{model.name} ({model.columns.replace(' not null', '')});"
+    for model in DECLARATIONS.of_store("serving").read_models
+)
 SCHEMA = """
     create schema if not exists readside;
     create schema if not exists read_models;
@@ -32,16 +38,12 @@ SCHEMA = """
         name text primary key, kind text, version bigint, parked text, dead_letters bigint not null default 0
     );
     create table readside.dead_letters (topic text, partition integer, "offset" bigint);
-    create table read_models.order_details (id bigint primary key, version bigint, document jsonb);
-    create table read_models.user_profile (id bigint primary key, version bigint, document jsonb);
-    create table read_models.order_list_item (
-        id bigint primary key, user_id bigint, status text, placed_at timestamptz, search tsvector, document jsonb
-    );
+    {read_models}
     insert into readside.checkpoint
     values ('serving', 1, 'streaming', '0/100', '2026-01-01T00:00:00Z', now(), 0, 0, '{"frontier": {}}');
     grant usage on schema readside, read_models to readside_queries;
     grant select on all tables in schema readside, read_models to readside_queries;
-"""
+""".replace("{read_models}", READ_MODELS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +71,13 @@ class Projector:
 
     def put(self, table: str, **row: Any) -> None:
         """Insert or replace one row of a read model; `search` is text."""
-        row["document"] = json.dumps(row.get("document", {"id": str(row["id"])}))
+        if "id" in row:
+            row["document"] = json.dumps(row.get("document", {"id": str(row["id"])}))
         values = ", ".join(f"to_tsvector('simple', %({c})s)" if c == "search" else f"%({c})s" for c in row)
         updates = ", ".join(f"{column} = excluded.{column}" for column in row)
+        conflict = f"on conflict (id) do update set {updates}" if "id" in row else ""
         self.conn.execute(
-            f"insert into read_models.{table} ({', '.join(row)}) values ({values}) on conflict (id) do update set {updates}",  # pyright: ignore
+            f"insert into read_models.{table} ({', '.join(row)}) values ({values}) {conflict}",  # pyright: ignore
             row,
         )
 

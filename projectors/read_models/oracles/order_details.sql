@@ -16,7 +16,7 @@ money as (
       from public.payments p
       left join public.payment_transactions t on t.payment_id = p.id
      group by p.id)
-select o.id, o.version,
+select o.id, o.version, o.user_id,
        (select to_jsonb(page)
           from (select o.id::text as id, o.number, o.status,
                        json_build_object('id', u.id::text, 'name', concat(u.first_name, ' ', u.last_name),
@@ -37,5 +37,5 @@ select o.id, o.version,
   left join line on line.order_id = o.id
   left join money on money.order_id = o.id
 -- stored
-select id, version, document - 'timeline' as document, document->'timeline'->-1->>'status' as last_in_timeline
+select id, version, user_id, document - 'timeline' as document, document->'timeline'->-1->>'status' as last_in_timeline
   from read_models.order_details

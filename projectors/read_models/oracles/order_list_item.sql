@@ -7,6 +7,7 @@ select o.id, o.user_id, o.status,
        to_char(o.placed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') as placed_at,
        to_tsvector('simple', o.number || ' ' || u.first_name || ' ' || u.last_name
                              || coalesce(' ' || array_to_string(line.names, ' '), ''))::text as search,
+       lower(u.first_name || ' ' || u.last_name || coalesce(' ' || array_to_string(line.names, ' '), '')) as names,
        (select to_jsonb(item)
           from (select o.id::text as id, o.number, o.status,
                        case o.status when 'pending' then 'Pending' when 'paid' then 'Paid' when 'shipped' then 'Shipped'
@@ -25,5 +26,5 @@ select o.id, o.user_id, o.status,
   left join line on line.order_id = o.id
 -- stored
 select id, user_id, status, to_char(placed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') as placed_at,
-       search::text as search, document
+       search::text as search, names, document
   from read_models.order_list_item

@@ -1,0 +1,122 @@
+"""One row per product: the whole product page."""
+
+from projectors.read_model import ReadModel
+from projectors.rollup import Rollup
+
+SELLER_RATINGS = Rollup(
+    name="seller_ratings",
+    comment="One row per seller with products.",
+    of="read_models.product_card",
+    key=("seller_id",),
+    query="""
+        select seller_id, count(*) as product_count, sum(review_count)::bigint as review_count,
+               sum(rating_sum)::bigint as rating_sum
+          from changed
+         group by seller_id
+    """,
+)
+
+PRODUCT_PAGE = ReadModel(
+    name="product_page",
+    comment="One row per product: everything its page shows.",
+    key=("id",),
+    columns="""
+        id       bigint primary key,
+        version  bigint not null,
+        document jsonb not null
+    """,
+    mirror_indexes={
+        "reviews": ("(product_id, created_at desc, id desc)",),
+        "price_changes": ("(product_id, changed_at desc, id desc)",),
+    },
+    affected_by={
+        "products": "select id from changed",
+        "sellers": "select p.id from changed c join mirror.products p on p.seller_id = c.id",
+        "categories": "select p.id from changed c join mirror.products p on p.category_id = c.id",
+        "stock": "select product_id from changed",
+        "reviews": "select product_id from changed",
+        "users": "select r.product_id from changed c join mirror.reviews r on r.user_id = c.id",
+        "price_changes": "select product_id from changed",
+        "related_products": "select product_id from changed",
+        "rollups.product_ratings": "select product_id from changed",
+        "rollups.seller_ratings": "select p.id from changed c join mirror.products p on p.seller_id = c.seller_id",
+        "read_models.product_card": """
+            select r.product_id from changed c join mirror.related_products r on r.related_id = c.id
+        """,
+    },
+    query="""
+        select p.id, p.version,
+               jsonb_build_object(
+                 'id', p.id::text,
+                 'sku', p.sku,
+                 'name', p.name,
+                 'description', p.description,
+                 'image_url', p.image_url,
+                 'category', k.name,
+                 'category_id', k.id::text,
+                 'price', p.price::text,
+                 'currency', p.currency,
+                 'in_stock', coalesce(s.on_hand - s.reserved, 0) > 0,
+                 'available', coalesce(s.on_hand - s.reserved, 0),
+                 'average_rating', round(r.rating_sum::numeric / r.review_count, 2),
+                 'review_count', coalesce(r.review_count, 0),
+                 'rating_histogram', jsonb_build_object(
+                   '1', coalesce(r.ratings_1, 0),
+                   '2', coalesce(r.ratings_2, 0),
+                   '3', coalesce(r.ratings_3, 0),
+                   '4', coalesce(r.ratings_4, 0),
+                   '5', coalesce(r.ratings_5, 0)),
+                 'latest_reviews', coalesce(l.reviews, '[]'),
+                 'seller', jsonb_build_object(
+                   'id', v.id::text,
+                   'name', v.name,
+                   'reputation', round(w.rating_sum::numeric / nullif(w.review_count, 0), 2),
+                   'review_count', coalesce(w.review_count, 0),
+                   'product_count', coalesce(w.product_count, 0)),
+                 'related', coalesce(n.related, '[]'),
+                 'price_history', coalesce(h.prices, '[]'),
+                 'version', p.version) as document
+          from affected a
+          join mirror.products p on p.id = a.id
+          join mirror.categories k on k.id = p.category_id
+          join mirror.sellers v on v.id = p.seller_id
+          left join mirror.stock s on s.product_id = p.id
+          left join rollups.product_ratings r on r.product_id = p.id
+          left join rollups.seller_ratings w on w.seller_id = p.seller_id
+          left join lateral (
+            select jsonb_agg(
+                     jsonb_build_object(
+                       'id', e.id::text,
+                       'author', jsonb_build_object('id', u.id::text, 'display_name', u.display_name),
+                       'rating', e.rating,
+                       'body', e.body,
+                       'created_at', readside.rfc3339(e.created_at))
+                     order by e.created_at desc, e.id desc) as reviews
+              from (select id, user_id, rating, body, created_at
+                      from mirror.reviews
+                     where product_id = p.id
+                     order by created_at desc, id desc
+                     limit 5) e
+              join mirror.users u on u.id = e.user_id) l on true
+          left join lateral (
+            select jsonb_agg(
+                     jsonb_build_object(
+                       'id', c.id::text,
+                       'name', c.document->'name',
+                       'price', c.document->'price',
+                       'average_rating', c.document->'average_rating')
+                     order by c.id) as related
+              from mirror.related_products o
+              join read_models.product_card c on c.id = o.related_id
+             where o.product_id = p.id) n on true
+          left join lateral (
+            select jsonb_agg(
+                     jsonb_build_object('at', readside.rfc3339(c.changed_at), 'price', c.new_price::text)
+                     order by c.changed_at desc, c.id desc) as prices
+              from (select id, changed_at, new_price
+                      from mirror.price_changes
+                     where product_id = p.id
+                     order by changed_at desc, id desc
+                     limit 30) c) h on true
+    """,
+)
