@@ -51,6 +51,11 @@ class Identity:
     def __init__(self, settings: Settings) -> None:
         self._verifier = _Verifier(settings) if settings.auth == "jwt" else None
 
+    @property
+    def asks(self) -> bool:
+        """Whether callers differ at all."""
+        return self._verifier is not None
+
     def caller(self, headers: Sequence[tuple[bytes, bytes]]) -> Caller | None:
         """Whoever sent a request with these ASGI headers; None who does not say. Raises `Unidentified`."""
         if self._verifier is None:

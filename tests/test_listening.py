@@ -45,7 +45,7 @@ def test_loopback_addresses_are_accepted() -> None:
     ]
 
 
-@pytest.mark.parametrize("server", ["writer"])
+@pytest.mark.parametrize("server", ["writer", "queries"])
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
