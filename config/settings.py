@@ -193,6 +193,12 @@ class Settings(BaseSettings):
     def _split_tables(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("jwks")
+    @classmethod
+    def _found_from_anywhere(cls, value: Path | None) -> Path | None:
+        """Absolute: servers are started in a directory of their own."""
+        return value and value.absolute()
+
     @classmethod
     def settings_customise_sources(
         cls,

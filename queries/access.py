@@ -52,6 +52,7 @@ RULES: Mapping[str, Rule] = {
     "GET /orders/{id}": Rule(role="customer"),  # the statement that reads it looks whose it is: `whose`
     "GET /orders": OPERATOR,
     "GET /analytics/orders/summary": ANALYST,
+    "GET /analytics/orders/hourly": ANALYST,
     "POST /sql": ANALYST,
     "GET /": OPERATOR,
     "GET /events": OPERATOR,

@@ -11,6 +11,8 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from queries import access
+from stack import adhoc
+from stack.errors import StackError
 from tests.queries.harness import Api, Projector, serving
 from tests.tokens import SECRET, bearer, token
 
@@ -45,6 +47,7 @@ MATRIX: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "GET /orders/{id}": ("/orders/7", CUSTOMER, STRANGE),
     "GET /orders": ("/orders", OPERATOR, ()),
     "GET /analytics/orders/summary": ("/analytics/orders/summary", ANALYST, ()),
+    "GET /analytics/orders/hourly": ("/analytics/orders/hourly?start=2026-01-01", ANALYST, ()),
     "POST /sql": ("/sql", ANALYST, ()),
     "GET /health": ("/health", OPERATOR, ()),
     "GET /metrics": ("/metrics", OPERATOR, ()),
@@ -187,6 +190,18 @@ def test_a_bad_token_is_worse_than_none(api: Api, caplog: pytest.LogCaptureFixtu
     said = caplog.text + repr([vars(record) for record in caplog.records])
     assert bad not in said
     assert SECRET not in said
+
+
+def test_readsides_own_commands_send_their_token_and_say_what_they_lack(api: Api) -> None:
+    for given, said in (
+        (None, "set READSIDE_TOKEN"),
+        (token("analyst", expires_s=-60), "has expired.*set READSIDE_TOKEN"),
+        (token("customer"), "use one of an operator"),
+        (token("analyst"), "analytics store does not answer"),  # it is let in
+    ):
+        with pytest.raises(StackError, match=said) as error:
+            adhoc.ask(api.settings.model_copy(update={"token": given and SecretStr(given)}), "select 1")
+        assert given is None or given not in str(error.value)
 
 
 def test_a_route_without_a_rule_is_refused_to_all(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
