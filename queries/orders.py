@@ -7,13 +7,16 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from queries.access import Guarded, whose
+from queries.documents import View
 from queries.listings import Filter, Listing, Owner, Page, listing
 from queries.resources import MinVersion, key_of, resource
 from queries.search import search_filter
 from queries.tokens import Headers, demand_of
 
-router = APIRouter(tags=["orders"])
+router = APIRouter(route_class=Guarded, tags=["orders"])
 
+DETAILS = View("order_details", owner="user_id")
 ITEMS = Listing(model="order_list_item", sort="placed_at", type="timestamptz")
 
 
@@ -38,7 +41,7 @@ class OrderSearch(OrderPage):
 @router.get("/orders/{id}")
 async def order_details(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One order with customer, items, shipping, payment and timeline."""
-    return await resource(request, "order_details", id, headers, min_version)
+    return await resource(request, DETAILS, id, headers, min_version, whose(request))
 
 
 @router.get("/users/{id}/orders")

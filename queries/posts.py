@@ -7,11 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from queries.access import Guarded
+from queries.documents import View
 from queries.listings import Filter, Gathering, Listing, Owner, Page, listing
 from queries.resources import MinVersion, key_of, resource
 from queries.tokens import Headers, demand_of
 
-router = APIRouter(tags=["posts"])
+router = APIRouter(route_class=Guarded, tags=["posts"])
 
 ITEMS = Listing(model="post_list_item", sort="published_at", type="timestamptz")
 COMMENTS = Listing(model="comment_list_item", sort="created_at", type="timestamptz", descending=False)
@@ -27,7 +29,7 @@ class PostPage(Page):
 @router.get("/posts/{id}")
 async def post_with_comments(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One published post with the oldest twenty comments under it."""
-    return await resource(request, "post_with_comments", id, headers, min_version)
+    return await resource(request, View("post_with_comments"), id, headers, min_version)
 
 
 @router.get("/posts/{id}/comments")

@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from queries.access import Guarded
+from queries.documents import View
 from queries.listings import Filter, Listing, Page, listing
 from queries.resources import MinVersion, key_of, resource
 from queries.tokens import Headers, demand_of
 
-router = APIRouter(tags=["products"])
+router = APIRouter(route_class=Guarded, tags=["products"])
 
 SORTS = {
     "rating": Listing(model="product_card", sort="rating_falling", type="numeric", descending=False),
@@ -33,7 +35,7 @@ class ProductPage(Page):
 @router.get("/products/{id}")
 async def product_page(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One product with stock, ratings, latest reviews, seller, related products and price history."""
-    return await resource(request, "product_page", id, headers, min_version)
+    return await resource(request, View("product_page"), id, headers, min_version)
 
 
 @router.get("/products")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 
-from queries.documents import Documents
+from queries.documents import Documents, View
 from queries.problems import Problem
 from queries.tokens import ReadHeaders, demand_of
 
@@ -24,16 +24,21 @@ def key_of(id: str) -> int | None:
     return key if 0 < key < 2**63 else None
 
 
-async def resource(request: Request, model: str, id: str, headers: ReadHeaders, min_version: int | None) -> Response:
-    """Answer with the document of ``read_models.<model>`` that has this id: 200, 304 or the problem ``not-found``."""
+async def resource(
+    request: Request, view: View, id: str, headers: ReadHeaders, min_version: int | None, owner: int | None = None
+) -> Response:
+    """Answer with the document that has this id, 200 or 304, or with the problem ``not-found``.
+
+    ``owner``: whose rows alone are there for the caller; None for everybody's.
+    """
     state, key = request.app.state, key_of(id)
     # No version of what never was an id can come.
     demand = demand_of(headers, state.settings, min_version if key is not None else None)
     documents: Documents = state.documents
-    snapshot = await documents.read(model, key, demand)
+    snapshot = await documents.read(view, key, demand, owner)
     _, document = snapshot.rows[0]
     if document is None:
-        raise Problem("not-found", f"{model} has nothing with this id.", headers=snapshot.headers)
+        raise Problem("not-found", f"{view.model} has nothing with this id.", headers=snapshot.headers)
     body = document.encode()
     answered = snapshot.headers | {"ETag": etag_of(body)}
     if headers.if_none_match is not None and _matches(answered["ETag"], headers.if_none_match):

@@ -8,11 +8,12 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
+from queries.access import Guarded
 from queries.problems import Problem
 from queries.store import rfc3339
 from queries.tokens import Headers, demand_of
 
-router = APIRouter(tags=["analytics"])
+router = APIRouter(route_class=Guarded, tags=["analytics"])
 
 # The document is made by DuckDB, whole, from one snapshot of the store. Cancelled orders count as orders, not as money.
 # Dividing decimals makes floats in DuckDB, so the average is rounded in whole cents.

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from stack import activity, traffic
+from stack.bearer import advice
 from stack.shop import Shop
 from stack.traffic import Answer
 
@@ -86,9 +87,11 @@ class Load:
         seed: int,
         rate: float,  # requests per second
         workers: int,
+        headers: Mapping[str, str] | None = None,  # of every request
         on_write: Callable[[Write], None] | None = None,
     ) -> None:
         self._url = writer_url
+        self._headers = headers
         self._seed = seed
         self._rate = rate
         self._workers = workers
@@ -147,7 +150,7 @@ class Load:
 
     def _client(self) -> httpx.Client:
         limits = httpx.Limits(max_connections=self._workers, max_keepalive_connections=self._workers)
-        return httpx.Client(base_url=self._url, timeout=TIMEOUT_S, limits=limits)
+        return httpx.Client(base_url=self._url, headers=self._headers, timeout=TIMEOUT_S, limits=limits)
 
     def _worker(self, http: httpx.Client, name: str) -> traffic.Worker:
         def send(kind: str, method: str, path: str, body: Mapping[str, Any] | None, allowed: frozenset[int]) -> Answer:
@@ -181,7 +184,9 @@ class Load:
             return answer
         if response.status_code not in allowed:
             problem = response.json().get("type", "")
-            raise UnexpectedAnswer(f"{kind}: {method} {path} was answered {response.status_code} {problem}")
+            raise UnexpectedAnswer(
+                f"{kind}: {method} {path} was answered {response.status_code} {problem}{advice(response.status_code)}"
+            )
         return self._count(refused=f"{kind} {response.status_code}")
 
     def _count(self, *, done: str | None = None, refused: str | None = None, unanswered: int = 0) -> None:

@@ -7,10 +7,12 @@ import sys
 
 import uvicorn
 
+from config.identity import Identity
+from config.keys import NoKey
+from config.listening import NotAllowed, host_and_port
 from config.logs import configure_logging
 from config.settings import Settings
 from writer.app import make_app
-from writer.listening import NotAllowed, host_and_port
 from writer.transaction import open_pool
 
 
@@ -21,13 +23,15 @@ def main() -> None:
     if settings.writer_dsn is None:
         sys.exit("writer: READSIDE_WRITER_DSN is not set; give the libpq URL of the write database")
     try:
-        host, port = host_and_port(settings.writer_address)
-    except NotAllowed as error:
+        host, port = host_and_port(settings, "writer_address")
+        identity = Identity(settings)
+    except (NotAllowed, NoKey) as error:
         sys.exit(f"writer: {error}")
     # uvicorn drains, then raises the signal again for whoever was to get it: a stop that was asked for is a success.
     signal.signal(signal.SIGTERM, _stop)
     pool = open_pool(settings.writer_dsn.get_secret_value(), settings.writer_connections)
-    uvicorn.run(make_app(settings, pool), host=host, port=port, http="httptools", log_config=None, access_log=False)
+    app = make_app(settings, pool, identity)
+    uvicorn.run(app, host=host, port=port, http="httptools", log_config=None, access_log=False)
 
 
 def _stop(_signal: int, _frame: object) -> None:
