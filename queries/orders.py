@@ -8,12 +8,13 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from queries.listings import Filter, Listing, Owner, Page, listing
-from queries.resources import MinVersion, key_of, resource
+from queries.resources import MinVersion, Resource, key_of, resource
 from queries.search import search_filter
 from queries.tokens import Headers, demand_of
 
 router = APIRouter(tags=["orders"])
 
+DETAILS = Resource("orders", "order_details")
 ITEMS = Listing(model="order_list_item", sort="placed_at", type="timestamptz")
 
 
@@ -35,10 +36,10 @@ class OrderSearch(OrderPage):
     )
 
 
-@router.get("/orders/{id}")
+@router.get(DETAILS.path)
 async def order_details(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One order with customer, items, shipping, payment and timeline."""
-    return await resource(request, "order_details", id, headers, min_version)
+    return await resource(request, DETAILS, id, headers, min_version)
 
 
 @router.get("/users/{id}/orders")

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from queries.listings import Filter, Listing, Page, listing
-from queries.resources import MinVersion, key_of, resource
+from queries.resources import MinVersion, Resource, key_of, resource
 from queries.tokens import Headers, demand_of
 
 router = APIRouter(tags=["products"])
 
+PAGE = Resource("products", "product_page")
 SORTS = {
     "rating": Listing(model="product_card", sort="rating_falling", type="numeric", descending=False),
     "price": Listing(model="product_card", sort="price", type="numeric", descending=False),
@@ -30,10 +31,10 @@ class ProductPage(Page):
     )
 
 
-@router.get("/products/{id}")
+@router.get(PAGE.path)
 async def product_page(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One product with stock, ratings, latest reviews, seller, related products and price history."""
-    return await resource(request, "product_page", id, headers, min_version)
+    return await resource(request, PAGE, id, headers, min_version)
 
 
 @router.get("/products")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from queries.resources import MinVersion, resource
+from queries.resources import MinVersion, Resource, resource
 from queries.tokens import Headers
 
 router = APIRouter(tags=["users"])
 
+PROFILE = Resource("users", "user_profile")
 
-@router.get("/users/{id}")
+
+@router.get(PROFILE.path)
 async def user_profile(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One user with the counts and sums of what they did."""
-    return await resource(request, "user_profile", id, headers, min_version)
+    return await resource(request, PROFILE, id, headers, min_version)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 
-import uvicorn
-
 from config.logs import configure_logging
+from config.serving import serve
 from config.settings import Settings
 from writer.app import make_app
 from writer.listening import NotAllowed, host_and_port
@@ -27,7 +26,7 @@ def main() -> None:
     # uvicorn drains, then raises the signal again for whoever was to get it: a stop that was asked for is a success.
     signal.signal(signal.SIGTERM, _stop)
     pool = open_pool(settings.writer_dsn.get_secret_value(), settings.writer_connections)
-    uvicorn.run(make_app(settings, pool), host=host, port=port, http="httptools", log_config=None, access_log=False)
+    serve(make_app(settings, pool), host, port)
 
 
 def _stop(_signal: int, _frame: object) -> None:
