@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from queries import problems
 from queries.documents import Documents
 from queries.problems import Problem
-from queries.tokens import ReadHeaders, demand_of
+from queries.tokens import Demand, ReadHeaders, demand_of
 
 MinVersion = Annotated[int | None, Query(ge=1, lt=2**63, description="Wait until the resource has this version.")]
 
@@ -28,6 +28,7 @@ _ETAG = re.compile(r"(?:W/)?(\"[^\"]*\"|\*)")
 _PLAIN_QUERY = re.compile(rb"(?:min_version=([1-9][0-9]{0,17}))?")
 _HEADERS = {b"readside-token": "token", b"if-none-match": "if_none_match", b"prefer": "prefer"}
 _NONE = ReadHeaders()  # pyright: ignore[reportCallIssue]
+_NOTHING = Demand()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,10 @@ async def resource(
 
 async def _answer(state: Any, what: Resource, id: str, headers: ReadHeaders, min_version: int | None) -> Response:
     key = key_of(id)
-    # No version of what never was an id can come.
-    demand = demand_of(headers, state.settings, min_version if key is not None else None)
+    if headers is _NONE and min_version is None:
+        demand = _NOTHING
+    else:  # no version of what never was an id can come
+        demand = demand_of(headers, state.settings, min_version if key is not None else None)
     documents: Documents = state.documents
     snapshot = await documents.read(what.model, key, demand)
     _, document = snapshot.rows[0]
