@@ -10,13 +10,17 @@ from pydantic import Field
 from queries.access import Guarded, whose
 from queries.documents import View
 from queries.listings import Filter, Listing, Owner, Page, listing
-from queries.resources import MinVersion, key_of, resource
+from queries.resources import MinVersion, Resource, key_of, resource
 from queries.search import search_filter
 from queries.tokens import Headers, demand_of
 
 router = APIRouter(route_class=Guarded, tags=["orders"])
 
-DETAILS = View("order_details", owner="user_id")
+DETAILS = Resource(
+    "orders",
+    _DETAILS := View("order_details", owner="user_id"),
+    lambda scope, _: (_DETAILS, whose(scope)),
+)
 ITEMS = Listing(model="order_list_item", sort="placed_at", type="timestamptz")
 
 
@@ -38,10 +42,10 @@ class OrderSearch(OrderPage):
     )
 
 
-@router.get("/orders/{id}")
+@router.get(DETAILS.path)
 async def order_details(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One order with customer, items, shipping, payment and timeline."""
-    return await resource(request, DETAILS, id, headers, min_version, whose(request))
+    return await resource(request, DETAILS, id, headers, min_version)
 
 
 @router.get("/users/{id}/orders")

@@ -10,11 +10,12 @@ from pydantic import Field
 from queries.access import Guarded
 from queries.documents import View
 from queries.listings import Filter, Gathering, Listing, Owner, Page, listing
-from queries.resources import MinVersion, key_of, resource
+from queries.resources import MinVersion, Resource, key_of, resource
 from queries.tokens import Headers, demand_of
 
 router = APIRouter(route_class=Guarded, tags=["posts"])
 
+PAGE = Resource("posts", View("post_with_comments"))
 ITEMS = Listing(model="post_list_item", sort="published_at", type="timestamptz")
 COMMENTS = Listing(model="comment_list_item", sort="created_at", type="timestamptz", descending=False)
 NO_AUTHOR = 0  # the id of none
@@ -26,10 +27,10 @@ class PostPage(Page):
     author_id: str | None = Field(None, max_length=64, description="Whose posts; everybody's without it.")
 
 
-@router.get("/posts/{id}")
+@router.get(PAGE.path)
 async def post_with_comments(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One published post with the oldest twenty comments under it."""
-    return await resource(request, View("post_with_comments"), id, headers, min_version)
+    return await resource(request, PAGE, id, headers, min_version)
 
 
 @router.get("/posts/{id}/comments")

@@ -10,11 +10,12 @@ from pydantic import Field
 from queries.access import Guarded
 from queries.documents import View
 from queries.listings import Filter, Listing, Page, listing
-from queries.resources import MinVersion, key_of, resource
+from queries.resources import MinVersion, Resource, key_of, resource
 from queries.tokens import Headers, demand_of
 
 router = APIRouter(route_class=Guarded, tags=["products"])
 
+PAGE = Resource("products", View("product_page"))
 SORTS = {
     "rating": Listing(model="product_card", sort="rating_falling", type="numeric", descending=False),
     "price": Listing(model="product_card", sort="price", type="numeric", descending=False),
@@ -32,10 +33,10 @@ class ProductPage(Page):
     )
 
 
-@router.get("/products/{id}")
+@router.get(PAGE.path)
 async def product_page(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One product with stock, ratings, latest reviews, seller, related products and price history."""
-    return await resource(request, View("product_page"), id, headers, min_version)
+    return await resource(request, PAGE, id, headers, min_version)
 
 
 @router.get("/products")
