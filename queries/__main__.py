@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
-import uvicorn
-
 from config.listening import host_and_port
 from config.logs import configure_logging
+from config.serving import serve
 from config.settings import Settings
 from queries.app import create_app
 
@@ -21,7 +20,7 @@ def main() -> None:
         app = create_app(settings)
     except ValueError as error:
         sys.exit(f"queries: {error}")
-    uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    serve(app, host, port, graceful_s=5)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
@@ -72,14 +72,19 @@ class Guarded(APIRoute):
         """Serve one request, or refuse it with 401 or 403."""
         if scope["method"] not in self.methods:
             return await super().handle(scope, receive, send)
-        rule = RULES.get(f"{scope['method']} {self.path}")
-        if rule is None:
-            raise Problem("forbidden", "No rule says who may read this; it needs a line in queries/access.py.")
-        if rule.asks:
-            identity: Identity = scope["app"].state.identity
-            scope["caller"] = _admitted(identity, scope, rule)
-            send = _private(send) if identity.asks else send
-        await super().handle(scope, receive, send)
+        await super().handle(scope, receive, admit(scope, send, f"{scope['method']} {self.path}"))
+
+
+def admit(scope: Scope, send: Send, route: str) -> Send:
+    """Let the caller in, who is in ``scope["caller"]`` then, and give the way to answer them. Raises `Problem`."""
+    rule = RULES.get(route)
+    if rule is None:
+        raise Problem("forbidden", "No rule says who may read this; it needs a line in queries/access.py.")
+    if not rule.asks:
+        return send
+    identity: Identity = scope["app"].state.identity
+    scope["caller"] = _admitted(identity, scope, rule)
+    return _private(send) if identity.asks else send
 
 
 def _admitted(identity: Identity, scope: Scope, rule: Rule) -> Caller | None:
@@ -112,17 +117,17 @@ def _private(send: Send) -> Send:
     return marked
 
 
-def whose(request: Request) -> int | None:
+def whose(scope: Scope) -> int | None:
     """The user whose rows alone the caller is shown; None for operators, who are shown everybody's."""
-    caller: Caller | None = request.scope.get("caller")
+    caller: Caller | None = scope.get("caller")
     if caller is not None and "operator" in caller.roles:
         return None
     return (key_of(caller.sub) if caller is not None and "customer" in caller.roles else None) or NO_USER
 
 
-def shows_private(request: Request, user_id: str) -> bool:
+def shows_private(scope: Scope, user_id: str) -> bool:
     """Whether the caller is shown the private fields of this user: it is they, or an operator."""
-    user = whose(request)
+    user = whose(scope)
     return user is None or (user != NO_USER and user == key_of(user_id))
 
 

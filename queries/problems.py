@@ -126,6 +126,13 @@ def answer(body: Mapping[str, object], status: int, headers: Mapping[str, str] |
     return Response(msgspec.json.encode(body), status, headers, MEDIA_TYPE)
 
 
+def answer_to(request: Request, error: Exception) -> Response:
+    """The answer to a request that failed with ``error``, where the framework is not there to give it."""
+    if isinstance(error, HTTPException):
+        return _refused(request, error)
+    return _store_failed(request, error) if isinstance(error, psycopg.Error) else _failed(request, error)
+
+
 def install(app: FastAPI) -> None:
     """Make every refusal and failure of ``app`` a problem, the framework's own too."""
     app.add_exception_handler(HTTPException, _refused)

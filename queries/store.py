@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from psycopg import sql
@@ -65,6 +66,7 @@ class Snapshot:
         return freshness_headers(self.as_of, stale=self.stale, incomplete=self.incomplete)
 
 
+@lru_cache(maxsize=256)  # the answers of one moment say the same
 def rfc3339(at: datetime) -> str:
     """The moment in UTC with a ``Z`` and microseconds."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

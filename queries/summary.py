@@ -9,6 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from queries.access import Guarded
+from queries.answers.analytics import OrdersHourly, OrdersSummary
 from queries.problems import Problem
 from queries.store import rfc3339
 from queries.tokens import Headers, demand_of
@@ -113,13 +114,13 @@ select json_object('by_hour', coalesce(to_json(list({
 Bound = Annotated[str | None, Query(max_length=40, description="A date, or a time with its offset (RFC 3339).")]
 
 
-@router.get("/analytics/orders/summary")
+@router.get("/analytics/orders/summary", response_model=OrdersSummary)
 def orders_summary(request: Request, headers: Headers, start: Bound = None, end: Bound = None) -> Response:
     """Orders placed from `start` (inclusive) to `end` (exclusive); without a bound, from the first or to the last."""
     return _answer(request, headers, SUMMARY, start, end)
 
 
-@router.get("/analytics/orders/hourly")
+@router.get("/analytics/orders/hourly", response_model=OrdersHourly)
 def orders_hourly(request: Request, headers: Headers, start: Bound = None, end: Bound = None) -> Response:
     """The same range by the hour, in UTC: each hour with an order, in order."""
     return _answer(request, headers, HOURLY, start, end)

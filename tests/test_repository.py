@@ -32,6 +32,8 @@ TRANSACTION_OWNERS = {
     "benchmarks/bare.py": "a bare loop into tables of its own",
     "benchmarks/database.py": "creates a database of a benchmark's own",
     "benchmarks/hot_keys.py": "vacuums a database of its own",
+    "benchmarks/join.py": "each read is one statement",
+    "benchmarks/product_page.py": "vacuums",
     "cdc/continuity.py": "one command of the replication protocol, which knows no transaction",
     "benchmarks/upstream.py": "one statement at a time: triggers, cuts and looks at slots",
     "cdc/connector.py": "one statement at a time on the source: the slot's state and the pulse",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 
-import uvicorn
-
 from config.identity import Identity
 from config.keys import NoKey
 from config.listening import NotAllowed, host_and_port
 from config.logs import configure_logging
+from config.serving import serve
 from config.settings import Settings
 from writer.app import make_app
 from writer.transaction import open_pool
@@ -30,8 +29,7 @@ def main() -> None:
     # uvicorn drains, then raises the signal again for whoever was to get it: a stop that was asked for is a success.
     signal.signal(signal.SIGTERM, _stop)
     pool = open_pool(settings.writer_dsn.get_secret_value(), settings.writer_connections)
-    app = make_app(settings, pool, identity)
-    uvicorn.run(app, host=host, port=port, http="httptools", log_config=None, access_log=False)
+    serve(make_app(settings, pool, identity), host, port)
 
 
 def _stop(_signal: int, _frame: object) -> None:

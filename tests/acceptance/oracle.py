@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import psycopg
 
 ORACLES = Path(__file__).parents[2] / "projectors" / "read_models" / "oracles"
@@ -129,10 +130,16 @@ def expected(model: str) -> str:
 
 
 class Reader:
-    """The query server, as its callers see it."""
+    """The query server, as its callers see it; what it answers must be what its OpenAPI document says."""
 
     def __init__(self, address: str) -> None:
         self._http = httpx.Client(base_url=f"http://{address}", timeout=20.0, trust_env=False)
+        document = self._http.get("/openapi.json").raise_for_status().json()
+        self._described = [
+            (re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), _schemas(document, methods["get"]))
+            for path, methods in document["paths"].items()
+            if "get" in methods
+        ]
 
     def close(self) -> None:
         self._http.close()
@@ -141,7 +148,13 @@ class Reader:
         """One answer's body; it must be a success."""
         answer = self._http.get(path, params=parameters)
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[:300]}"
-        return answer.json()
+        body = answer.json()
+        ((schema, components),) = [schemas for pattern, schemas in self._described if pattern.fullmatch(path)]
+        assert schema, f"{path} is not described"
+        validator: Any = jsonschema.Draft202012Validator(schema | components, format_checker=jsonschema.FormatChecker())
+        for error in validator.iter_errors(body):
+            raise AssertionError(f"{path} is not as described: {error.json_path}: {error.message[:300]}")
+        return body
 
     def all(self, path: str, limit: int = 100, **parameters: Any) -> list[Any]:
         """Every item of a list, over its pages."""
@@ -153,3 +166,9 @@ class Reader:
         while page["next_cursor"] is not None:
             page = self.get(path, limit=limit, cursor=page["next_cursor"], **parameters)
             yield page["items"]
+
+
+def _schemas(document: Any, described: Any) -> tuple[Any, Any]:
+    """The schema of a route's JSON answer, empty for none, and what it refers to."""
+    content = described["responses"]["200"]["content"]
+    return content.get("application/json", {}).get("schema", {}), {"components": document["components"]}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
+
+import httpx
 
 from tests.queries.harness import Api, Projector
 
@@ -92,3 +95,37 @@ def test_an_unfinished_first_snapshot_is_not_shown(api: Api, projector: Projecto
 def test_a_store_without_the_projectors_tables_is_not_ready(api: Api, projector: Projector) -> None:
     projector.conn.execute("drop schema readside cascade")
     assert api.get("/readyz").json()["type"] == "/problems/not-ready"
+
+
+def test_the_short_way_answers_as_the_framework_does(api: Api, projector: Projector) -> None:
+    """A parameter that no route knows sends a request the framework's way."""
+    row = {"id": 7, "version": 3, "document": ORDER}
+    models = ("order_details", "user_profile", "product_page", "post_with_comments")
+    projector.apply("0/100", **{model: row for model in models})
+    paths = [f"/{name}/7" for name in ("orders", "users", "products", "posts")] + [
+        "/orders/8",
+        "/orders/9223372036854775808",
+    ]
+    requests: list[list[tuple[str, str]]] = [
+        [],
+        [("If-None-Match", "*")],
+        [("If-None-Match", '"other"'), ("If-None-Match", "*")],
+        [("READSIDE-TOKEN", "v1..0/100")],
+        [("Readside-Token", "v1..0/200"), ("Prefer", "wait=0")],
+        [("Readside-Token", "v1..0/200"), ("Prefer", "wait=0"), ("Prefer", "allow-stale")],
+        [("Readside-Token", "v1..0/100"), ("Readside-Token", "yesterday")],
+        [("Readside-Token", "yesterday")],
+        [("Readside-Token", "")],
+        [("Prefer", "n\xf6"), ("If-None-Match", "\xff")],
+    ]
+    queries = ("", "min_version=3", "min_version=4", "min_version=0", "min_version=x", "min_version=3&min_version=1")
+    for path, headers, query in itertools.product(paths, requests, queries):
+        sent = [(name.encode(), value.encode("latin-1")) for name, value in [*headers, ("Prefer", "wait=0")]]
+        short, long = (api.http.get(f"{path}?{query}{more}", headers=sent) for more in ("", "&unknown=1"))
+        assert seen(short) == seen(long), (path, headers, query)
+
+
+def seen(answer: httpx.Response) -> tuple[object, ...]:
+    """What a caller sees of an answer, but for the time."""
+    times = {"date", "readside-lag-ms"}
+    return answer.status_code, {name: value for name, value in answer.headers.items() if name not in times}, answer.text
