@@ -22,6 +22,7 @@ from typing import Protocol
 
 from benchmarks.result import Result
 from config.settings import Settings
+from stack import bearer
 from stack.freshness import percentile
 from stack.load import Load
 from writer.orders import OrderPlacement, place
@@ -101,10 +102,11 @@ class Placer(Protocol):
 
 class _OverHttp:
     def __init__(self, settings: Settings) -> None:
+        self._headers = {"Content-Type": "application/json", **bearer.headers(settings)}
         self._connection = http.client.HTTPConnection(settings.writer_address, timeout=10)
 
     def __call__(self, body: str) -> tuple[str, str]:
-        self._connection.request("POST", "/orders", body, {"Content-Type": "application/json"})
+        self._connection.request("POST", "/orders", body, self._headers)
         response = self._connection.getresponse()
         answer = json.loads(response.read())
         if response.status != 201:
@@ -153,12 +155,20 @@ def _prepare(settings: Settings) -> tuple[list[str], list[str]]:
             users.append(id)
 
     seed = time.time_ns()  # another run on the same database must not meet its own people again
-    load = Load(f"http://{settings.writer_address}", seed=seed, rate=1000, workers=4, on_write=note)
+    load = Load(
+        f"http://{settings.writer_address}",
+        seed=seed,
+        rate=1000,
+        workers=4,
+        on_write=note,
+        headers=bearer.headers(settings),
+    )
     load.prepare(users=200, products=200)
     connection = http.client.HTTPConnection(settings.writer_address, timeout=10)
     for product in products:
         body = json.dumps({"delta": 100_000})
-        connection.request("PATCH", f"/products/{product}/stock", body, {"Content-Type": "application/json"})
+        json_headers = {"Content-Type": "application/json", **bearer.headers(settings)}
+        connection.request("PATCH", f"/products/{product}/stock", body, json_headers)
         connection.getresponse().read()
     connection.close()
     return products, users

@@ -12,13 +12,17 @@ import sys
 import threading
 import time
 
+from config.settings import Settings
+from stack import bearer
+
 
 def main() -> None:
     """Read until standard input ends and everything in hand is answered."""
     address, threads = sys.argv[1], int(sys.argv[2])
+    headers = bearer.headers(Settings())
     waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
     seen: list[tuple[str, int]] = []  # printed at the end: a full pipe would stop the clock
-    readers = [threading.Thread(target=_read, args=(address, waiting, seen)) for _ in range(threads)]
+    readers = [threading.Thread(target=_read, args=(address, headers, waiting, seen)) for _ in range(threads)]
     for reader in readers:
         reader.start()
     sys.stdout.write("ready\n")
@@ -33,11 +37,16 @@ def main() -> None:
     sys.stdout.writelines(f"{id} {read_us}\n" for id, read_us in seen)
 
 
-def _read(address: str, waiting: queue.SimpleQueue[tuple[str, str] | None], seen: list[tuple[str, int]]) -> None:
+def _read(
+    address: str,
+    headers: dict[str, str],
+    waiting: queue.SimpleQueue[tuple[str, str] | None],
+    seen: list[tuple[str, int]],
+) -> None:
     connection = http.client.HTTPConnection(address, timeout=30)
     while (item := waiting.get()) is not None:
         id, token = item
-        connection.request("GET", f"/orders/{id}", headers={"Readside-Token": token, "Prefer": "wait=10"})
+        connection.request("GET", f"/orders/{id}", headers={**headers, "Readside-Token": token, "Prefer": "wait=10"})
         response = connection.getresponse()
         response.read()
         if response.status == 200:

@@ -65,6 +65,25 @@ class Settings(BaseSettings):
     kafka: str = Field(default="127.0.0.1:9092", description="Kafka bootstrap servers, comma separated.")
     connect_url: str = Field(default="http://127.0.0.1:8083", description="Base URL of Kafka Connect's REST interface.")
 
+    auth: Literal["open", "jwt"] = Field(
+        default="open",
+        description="Who may use writer and query server: open, whoever reaches them, which is loopback alone; or jwt, the "
+        "bearers of tokens, by their roles.",
+    )
+    jwt_key: SecretStr | None = Field(
+        default=None,
+        description="What tokens are verified with: an HS256 secret of 32 bytes or more, or an RSA public key in PEM for "
+        "RS256.",
+    )
+    jwks: Path | None = Field(
+        default=None, description="Instead of a single key, a JWKS file; read at start, a token's kid chooses."
+    )
+    jwt_issuer: str = Field(default="", description="The iss that tokens must have; empty: any.")
+    jwt_audience: str = Field(default="", description="The aud that tokens must have; empty: any.")
+    token: SecretStr | None = Field(
+        default=None, description="Bearer token that readside's own commands send to writer and query server."
+    )
+
     admin_dsn: SecretStr | None = Field(
         default=None, description="libpq URL that may create roles and databases; used by set-up alone."
     )
@@ -173,6 +192,12 @@ class Settings(BaseSettings):
     @classmethod
     def _split_tables(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("jwks")
+    @classmethod
+    def _found_from_anywhere(cls, value: Path | None) -> Path | None:
+        """Absolute: servers are started in a directory of their own."""
+        return value and value.absolute()
 
     @classmethod
     def settings_customise_sources(

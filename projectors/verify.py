@@ -1,4 +1,4 @@
-"""Compares read models with the source: every row, at positions that make a difference certain, also under load.
+"""Compares the stores with the source: every row, at positions that make a difference certain, also under load.
 
 A row is called different only when the source gave the same row before and after the store's row was read, and the
 store stood past the first of those readings (its position was waited for). Everything else is read again.
@@ -7,13 +7,11 @@ store stood past the first of those readings (its position was waited for). Ever
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString, Protocol, cast
+from typing import Any, LiteralString, Protocol
 
 import httpx
 import psycopg
@@ -22,6 +20,8 @@ from psycopg.sql import SQL, Composed, Identifier, Placeholder
 from cdc.errors import Fatal, Transient
 from config.settings import Settings
 from projectors.checkpoint import lsn_text, lsn_value
+from projectors.declaration import StoreName
+from projectors.oracles import SESSION, Check, Oracle, Recomputation, recomputing
 from projectors.read_model import ReadModel
 
 Key = tuple[Any, ...]
@@ -33,17 +33,8 @@ _SHOWN = 10  # differing keys in a report
 
 
 @dataclass(frozen=True, slots=True)
-class Oracle:
-    """What a model's rows must be (SQL on the source), and what they are (SQL on its store), key columns first."""
-
-    model: ReadModel
-    expected: LiteralString
-    stored: LiteralString
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
-    """What comparing one model gave."""
+    """What comparing one model, or one mirrored table, gave."""
 
     model: str
     store: str
@@ -64,36 +55,40 @@ class StoreReader(Protocol):
         """End LSN of the last source transaction in it."""
         ...
 
+    def columns(self, model: ReadModel) -> Mapping[str, str]:
+        """A read model's columns with their types, in the store's own words."""
+        ...
 
-def oracle_of(model: ReadModel, package: str) -> Oracle:
-    """The oracle file beside the declarations, or the declared query itself, run on the source's tables."""
-    file = importlib.resources.files(package) / "oracles" / f"{model.name}.sql"
-    if file.is_file():
-        text = cast("LiteralString", file.read_text())
-        _, expected, stored = re.split(r"^-- (?:expected|stored)$", text, flags=re.MULTILINE)
-        return Oracle(model, cast("LiteralString", expected), cast("LiteralString", stored))
-    raise Fatal(
-        f"{model.name} has no oracle: write {package.replace('.', '/')}/oracles/{model.name}.sql (see its README.md)"
-    )
+    def select(self, query: LiteralString) -> Sequence[Sequence[Any]]:
+        """The rows of one statement."""
+        ...
 
 
-def verify(settings: Settings, oracle: Oracle) -> Verdict:
-    """Compare one model, row by row. Raises Transient when a component does not answer, or the store stays behind."""
+def verify(settings: Settings, check: Check) -> Verdict:
+    """Compare row by row. Raises Transient when a component does not answer, or the store stays behind."""
     source_dsn, queries_dsn = settings.source_dsn, settings.queries_dsn
     if source_dsn is None or queries_dsn is None:
         raise Fatal("READSIDE_SOURCE_DSN and READSIDE_QUERIES_DSN are needed; is the stack up? `readside status`")
     try:
         with (
-            psycopg.connect(source_dsn.get_secret_value()) as source,
-            psycopg.connect(queries_dsn.get_secret_value(), autocommit=True) as serving,
+            psycopg.connect(source_dsn.get_secret_value(), options=SESSION) as source,
+            psycopg.connect(queries_dsn.get_secret_value(), autocommit=True, options=SESSION) as serving,
             httpx.Client(base_url=f"http://{settings.analytics_address}", timeout=60.0, trust_env=False) as analytics,
         ):
-            reader = _Serving(serving) if oracle.model.store == "serving" else _Analytics(analytics)
-            return _compare(source, reader, oracle)
+            readers: dict[StoreName, StoreReader] = {"serving": _Serving(serving), "analytics": _Analytics(analytics)}
+            if isinstance(check, Recomputation):
+                return _recompute(readers[check.model.store], check.model)
+            return _compare(source, readers[check.store], check)
     except (psycopg.OperationalError, httpx.HTTPError) as exc:
-        raise Transient(
-            f"{oracle.model.name} cannot be verified now: {type(exc).__name__}; see `readside status`"
-        ) from exc
+        name = check.name if isinstance(check, Oracle) else check.model.name
+        raise Transient(f"{name} cannot be verified now: {type(exc).__name__}; see `readside status`") from exc
+
+
+def _recompute(store: StoreReader, model: ReadModel) -> Verdict:
+    found = store.select(recomputing(model, store.columns(model)))
+    total = found[0][0]
+    different = {tuple(row[1:-1]): row[-1] for row in found if row[-1] is not None}
+    return _verdict(model.name, model.store, total, different)
 
 
 def _compare(source: psycopg.Connection[Any], store: StoreReader, oracle: Oracle) -> Verdict:
@@ -118,11 +113,15 @@ def _compare(source: psycopg.Connection[Any], store: StoreReader, oracle: Oracle
                 still.append(key)
         doubtful = still
     if doubtful:
-        raise Transient(f"{oracle.model.name}: {len(doubtful)} rows change faster than they can be compared; try again")
+        raise Transient(f"{oracle.name}: {len(doubtful)} rows change faster than they can be compared; try again")
+    return _verdict(oracle.name, oracle.store, total, different)
+
+
+def _verdict(name: str, store: StoreName, total: int, different: Mapping[Key, str]) -> Verdict:
     kinds = list(different.values())
     return Verdict(
-        model=oracle.model.name,
-        store=oracle.model.store,
+        model=name,
+        store=store,
         rows=total,
         differences=len(different),
         first=tuple(sorted(different, key=repr)[:_SHOWN]),
@@ -150,7 +149,7 @@ def _await(store: StoreReader, lsn: int, oracle: Oracle) -> None:
     while (position := store.position()) < lsn:
         if time.monotonic() > deadline:
             raise Transient(
-                f"the {oracle.model.store} store is at {lsn_text(position)} and has not reached {lsn_text(lsn)} "
+                f"the {oracle.store} store is at {lsn_text(position)} and has not reached {lsn_text(lsn)} "
                 f"in {_CATCH_UP_S:.0f} s; see `readside status`"
             )
         time.sleep(0.05)
@@ -170,6 +169,22 @@ class _Serving:
         ).fetchone()
         return lsn_value(row[0]) if row else 0
 
+    def columns(self, model: ReadModel) -> Mapping[str, str]:
+        return dict(
+            self._connection.execute(
+                """
+                select attname::text, format_type(atttypid, atttypmod)
+                  from pg_attribute
+                 where attrelid = %(name)s::text::regclass and attnum > 0 and not attisdropped
+                 order by attnum
+                """,
+                {"name": model.reference},
+            ).fetchall()
+        )
+
+    def select(self, query: LiteralString) -> Sequence[Sequence[Any]]:
+        return self._connection.execute(SQL(query)).fetchall()
+
 
 class _Analytics:
     _PAGE = 5_000
@@ -180,8 +195,8 @@ class _Analytics:
     def rows(self, oracle: Oracle, keys: Sequence[Key] | None) -> Rows:
         rows: Rows = {}
         after: Key | None = None
-        names = ", ".join(f'"{name}"' for name in oracle.model.key)
-        width = len(oracle.model.key)
+        names = ", ".join(f'"{name}"' for name in oracle.key)
+        width = len(oracle.key)
         while True:
             marks = ", ".join(f"$a{number}" for number in range(1, width + 1))
             where = "" if after is None else f" where ({names}) > ({marks})"
@@ -201,6 +216,17 @@ class _Analytics:
         response.raise_for_status()
         return lsn_value(response.json()["end_lsn"])
 
+    def columns(self, model: ReadModel) -> Mapping[str, str]:
+        answer = self._ask(
+            "select column_name, data_type from duckdb_columns() where schema_name = 'main' and table_name = $name "
+            "order by column_index",
+            {"name": model.name},
+        )
+        return {name: kind for name, kind in answer["rows"]}
+
+    def select(self, query: LiteralString) -> Sequence[Sequence[Any]]:
+        return self._ask(query, {})["rows"]
+
     def _ask(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         response = self._client.post("/sql", json={"sql": sql, "parameters": parameters})
         if response.is_error:
@@ -213,8 +239,8 @@ def _filtered(
 ) -> tuple[SQL | Composed, list[Any] | None]:
     if keys is None:
         return SQL(query), None
-    columns = SQL(", ").join(Identifier(name) for name in oracle.model.key)
-    values = [[key[number] for key in keys] for number in range(len(oracle.model.key))]
+    columns = SQL(", ").join(Identifier(name) for name in oracle.key)
+    values = [[key[number] for key in keys] for number in range(len(oracle.key))]
     lists = SQL(", ").join([Placeholder()] * len(values))
     return (
         SQL("select * from ({}) r where ({}) in (select * from unnest({}))").format(
@@ -225,7 +251,7 @@ def _filtered(
 
 
 def _digested(oracle: Oracle, cursor: psycopg.Cursor[Any]) -> Rows:
-    width = len(oracle.model.key)
+    width = len(oracle.key)
     return {tuple(row[:width]): _digest(row[width:]) for row in _fetched(cursor)}
 
 

@@ -8,10 +8,11 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from queries.access import Guarded
 from queries.analytics import Result, Rows
 from queries.tokens import Headers, demand_of
 
-router = APIRouter(tags=["analytics"])
+router = APIRouter(route_class=Guarded, tags=["analytics"])
 
 _SPECIAL = frozenset('",\r\n')
 

@@ -9,18 +9,20 @@ from typing import Any
 
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from config.identity import Identity
 from config.settings import Settings
-from queries import adhoc, orders, posts, problems, products, summary, users
+from queries import access, adhoc, orders, posts, problems, products, summary, users
 from queries.analytics import Analytics
 from queries.documents import Documents
 from queries.health import collect
 from queries.limits import BodyLimit
 from queries.metrics import RequestTimer
 from queries.problems import KINDS, Problem
-from queries.resources import ShortWay
+from queries.shortway import ShortWay
 from queries.store import POOL_WAITING, Gate, Store, too_many_waiting
 
 HEALTH_LOOKS = 4  # answers of /health being made at once
@@ -50,11 +52,12 @@ _PROBLEM: dict[str, Any] = {
     },
 }
 
-server = APIRouter(tags=["server"])
+server = APIRouter(route_class=access.Guarded, tags=["server"])
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The query server's application. Raises ValueError when the settings name no store to read."""
+    """The query server's application. Raises ValueError when the settings name no store to read, or no key."""
+    identity = Identity(settings)
     store, analytics = Store(settings), Analytics(settings)
     documents = Documents(store)
 
@@ -92,16 +95,27 @@ def create_app(settings: Settings) -> FastAPI:
         },  # asked at each request; /metrics tells all there is
         responses={422: _PROBLEM, "default": _PROBLEM},
     )
+    app.state.identity = identity
     app.state.looking = Gate(HEALTH_LOOKS)
     app.state.settings, app.state.store, app.state.analytics = settings, store, analytics
     app.state.documents = documents
     problems.install(app)
     for router in (*ROUTERS, server):
         app.include_router(router)
+    access.require_guards(app)
+    app.openapi = lambda: _openapi(app, asks=identity.asks)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(ShortWay, resources=RESOURCES)
     app.add_middleware(RequestTimer)
     return app
+
+
+def _openapi(app: FastAPI, *, asks: bool) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        access.describe(document, asks=asks)
+        app.openapi_schema = document
+    return app.openapi_schema
 
 
 @server.get("/livez", response_class=PlainTextResponse)

@@ -23,10 +23,22 @@ from queries.watch import COVERED
 _BATCH = 500  # documents in one statement
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class View:
+    """What is read of a read model."""
+
+    model: str
+    #: The column that is shown.
+    shown: str = "document"
+    #: The column that tells whose a row is; empty where nobody asks.
+    owner: str = ""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Read:
-    model: str
+    view: View
     key: int | None
+    owner: int | None
     demand: Demand
     future: asyncio.Future[Snapshot]
     until_met: bool  # whether an answer that does not meet the demand is waited past
@@ -40,7 +52,7 @@ _Answers = list[tuple[_Read, "Snapshot | Exception"]]
 
 
 class Documents:
-    """Reads ``read_models.M (id, version, document)``; lives as long as the server."""
+    """Reads rows of ``read_models.M (id, version, …)`` by id; lives as long as the server."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -57,24 +69,25 @@ class Documents:
         self._asked.put(None)
         self._thread.join()
 
-    async def read(self, model: str, key: int | None, demand: Demand) -> Snapshot:
+    async def read(self, view: View, key: int | None, demand: Demand, owner: int | None = None) -> Snapshot:
         """The one row (version, document), or one of nulls, as soon as what was seen meets the demand.
 
+        With an ``owner``, other people's rows are not there, for the demand and its waiting neither.
         Raises the problem ``stale-read`` when the demand's time is over, unless the caller takes stale answers.
         """
         if not demand.anything:
-            return await self._ask(self._new(model, key, demand))
-        waiting = self._new(model, key, demand, until_met=True)
+            return await self._ask(self._new(view, key, demand, owner))
+        waiting = self._new(view, key, demand, owner, until_met=True)
         with self._store.watch.interest(demand.waited_for, lambda: self._asked.put(waiting)):
             # A write that was just made is seldom there yet: asking for it in vain costs as much as reading it.
             if demand.token is None or not self._store.watch.surely_without(demand.token):
-                snapshot = await self._ask(self._new(model, key, demand))
+                snapshot = await self._ask(self._new(view, key, demand, owner))
                 if waiting.met(snapshot):
                     return snapshot
             with self._store.waiters.entered() as room:
                 if room and (met := await _within(demand.wait_s, waiting.future)):
                     return met
-        snapshot = await self._ask(self._new(model, key, demand))
+        snapshot = await self._ask(self._new(view, key, demand, owner))
         if waiting.met(snapshot):
             return snapshot
         metrics.STALE.labels("serving").inc()
@@ -82,8 +95,8 @@ class Documents:
             return replace(snapshot, stale=True)
         raise stale_read(snapshot, demand, _version(snapshot)) if room else too_many_waiting()
 
-    def _new(self, model: str, key: int | None, demand: Demand, *, until_met: bool = False) -> _Read:
-        return _Read(model, key, demand, self._loop.create_future(), until_met)
+    def _new(self, view: View, key: int | None, demand: Demand, owner: int | None, *, until_met: bool = False) -> _Read:
+        return _Read(view, key, owner, demand, self._loop.create_future(), until_met)
 
     async def _ask(self, read: _Read) -> Snapshot:
         self._asked.put(read)
@@ -105,24 +118,25 @@ class Documents:
 
     def _answers(self, reads: Iterable[_Read]) -> _Answers:
         answers: _Answers = []
-        by_model = attrgetter("model")
-        for model, group in groupby(sorted(reads, key=by_model), key=by_model):
+        by_view = attrgetter("view")
+        for view, group in groupby(sorted(reads, key=by_view), key=by_view):
             asked = list(group)
             try:
-                answers += zip(asked, self._fetch(model, asked), strict=True)
+                answers += zip(asked, self._fetch(view, asked), strict=True)
             except Exception as exc:  # whatever it is belongs to the requests, and the thread serves the next ones
                 answers += [(read, exc) for read in asked]
         return answers
 
-    def _fetch(self, model: str, reads: Sequence[_Read]) -> list[Snapshot]:
+    def _fetch(self, view: View, reads: Sequence[_Read]) -> list[Snapshot]:
         tokens = [read.demand.token for read in reads]
         parameters: Mapping[str, object] = {
             "keys": [read.key for read in reads],
+            "owners": [read.owner for read in reads],
             "xids": [token.xid if token else None for token in tokens],
             "lsns": [token.lsn if token else None for token in tokens],
         }
         with self._store.pool.connection() as conn:
-            rows = conn.execute(_statement(model), parameters).fetchall()
+            rows = conn.execute(_statement(view), parameters).fetchall()
         require_filled(rows)
         return [
             Snapshot(as_of=as_of, end_lsn=end_lsn, covered=covered, incomplete=incomplete, rows=[(version, document)])
@@ -130,18 +144,27 @@ class Documents:
         ]
 
 
-def _statement(model: str) -> sql.Composed:
+def _statement(view: View) -> sql.Composed:
+    theirs: sql.Composable = sql.SQL("")
+    if view.owner:
+        theirs = sql.SQL("and (wanted.owner is null or m.{} = wanted.owner)").format(sql.Identifier(view.owner))
     return sql.SQL(
         """
-        select c.phase, c.committed_at, c.end_lsn::text, {covered}, {incomplete}, m.version, m.document::text
+        select c.phase, c.committed_at, c.end_lsn::text, {covered}, {incomplete}, m.version, m.{shown}::text
           from readside.checkpoint c
-         cross join unnest(%(keys)s::bigint[], %(xids)s::bigint[], %(lsns)s::text[]::pg_lsn[])
-               with ordinality as wanted(key, xid, lsn, place)
-          left join {model} m on m.id = wanted.key
+         cross join unnest(%(keys)s::bigint[], %(owners)s::bigint[], %(xids)s::bigint[], %(lsns)s::text[]::pg_lsn[])
+               with ordinality as wanted(key, owner, xid, lsn, place)
+          left join {model} m on m.id = wanted.key {theirs}
          where c.store = 'serving'
          order by wanted.place
         """
-    ).format(covered=sql.SQL(COVERED), incomplete=incomplete_of(model), model=sql.Identifier("read_models", model))
+    ).format(
+        covered=sql.SQL(COVERED),
+        incomplete=incomplete_of(view.model),
+        shown=sql.Identifier(view.shown),
+        model=sql.Identifier("read_models", view.model),
+        theirs=theirs,
+    )
 
 
 def _deliver(answers: _Answers) -> None:

@@ -7,14 +7,22 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from queries.access import Guarded, whose
+from queries.answers.base import Items
+from queries.answers.orders import OrderDetails, OrderListItem
+from queries.documents import View
 from queries.listings import Filter, Listing, Owner, Page, listing
 from queries.resources import MinVersion, Resource, key_of, resource
 from queries.search import search_filter
 from queries.tokens import Headers, demand_of
 
-router = APIRouter(tags=["orders"])
+router = APIRouter(route_class=Guarded, tags=["orders"])
 
-DETAILS = Resource("orders", "order_details")
+DETAILS = Resource(
+    "orders",
+    _DETAILS := View("order_details", owner="user_id"),
+    lambda scope, _: (_DETAILS, whose(scope)),
+)
 ITEMS = Listing(model="order_list_item", sort="placed_at", type="timestamptz")
 
 
@@ -36,13 +44,13 @@ class OrderSearch(OrderPage):
     )
 
 
-@router.get(DETAILS.path)
+@router.get(DETAILS.path, response_model=OrderDetails)
 async def order_details(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One order with customer, items, shipping, payment and timeline."""
     return await resource(request, DETAILS, id, headers, min_version)
 
 
-@router.get("/users/{id}/orders")
+@router.get("/users/{id}/orders", response_model=Items[OrderListItem])
 def user_orders(request: Request, id: str, page: Annotated[OrderPage, Query()], headers: Headers) -> Response:
     """A user's orders, newest first."""
     state, key = request.app.state, key_of(id)
@@ -54,7 +62,7 @@ def user_orders(request: Request, id: str, page: Annotated[OrderPage, Query()], 
     return listing(state.store, ITEMS, page, demand_of(headers, state.settings), filters, owner)
 
 
-@router.get("/orders")
+@router.get("/orders", response_model=Items[OrderListItem])
 def orders(request: Request, page: Annotated[OrderSearch, Query()], headers: Headers) -> Response:
     """All orders that match, newest first."""
     state = request.app.state

@@ -7,13 +7,17 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from queries.access import Guarded
+from queries.answers.base import Items
+from queries.answers.people import Comment, PostListItem, PostWithComments
+from queries.documents import View
 from queries.listings import Filter, Gathering, Listing, Owner, Page, listing
 from queries.resources import MinVersion, Resource, key_of, resource
 from queries.tokens import Headers, demand_of
 
-router = APIRouter(tags=["posts"])
+router = APIRouter(route_class=Guarded, tags=["posts"])
 
-PAGE = Resource("posts", "post_with_comments")
+PAGE = Resource("posts", View("post_with_comments"))
 ITEMS = Listing(model="post_list_item", sort="published_at", type="timestamptz")
 COMMENTS = Listing(model="comment_list_item", sort="created_at", type="timestamptz", descending=False)
 NO_AUTHOR = 0  # the id of none
@@ -25,13 +29,13 @@ class PostPage(Page):
     author_id: str | None = Field(None, max_length=64, description="Whose posts; everybody's without it.")
 
 
-@router.get(PAGE.path)
+@router.get(PAGE.path, response_model=PostWithComments)
 async def post_with_comments(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One published post with the oldest twenty comments under it."""
     return await resource(request, PAGE, id, headers, min_version)
 
 
-@router.get("/posts/{id}/comments")
+@router.get("/posts/{id}/comments", response_model=Items[Comment])
 def comments(request: Request, id: str, page: Annotated[Page, Query()], headers: Headers) -> Response:
     """All comments under a published post, oldest first."""
     state, key = request.app.state, key_of(id)
@@ -40,7 +44,7 @@ def comments(request: Request, id: str, page: Annotated[Page, Query()], headers:
     return listing(state.store, COMMENTS, page, demand_of(headers, state.settings), filters, owner)
 
 
-@router.get("/posts")
+@router.get("/posts", response_model=Items[PostListItem])
 def posts(request: Request, page: Annotated[PostPage, Query()], headers: Headers) -> Response:
     """Published posts, newest first."""
     state = request.app.state
@@ -49,7 +53,7 @@ def posts(request: Request, page: Annotated[PostPage, Query()], headers: Headers
     return listing(state.store, ITEMS, page, demand_of(headers, state.settings), filters)
 
 
-@router.get("/users/{id}/posts")
+@router.get("/users/{id}/posts", response_model=Items[PostListItem])
 def user_posts(request: Request, id: str, page: Annotated[Page, Query()], headers: Headers) -> Response:
     """A user's published posts, newest first."""
     state, key = request.app.state, key_of(id)
@@ -58,7 +62,7 @@ def user_posts(request: Request, id: str, page: Annotated[Page, Query()], header
     return listing(state.store, ITEMS, page, demand_of(headers, state.settings), filters, owner)
 
 
-@router.get("/users/{id}/feed")
+@router.get("/users/{id}/feed", response_model=Items[PostListItem])
 def feed(request: Request, id: str, page: Annotated[Page, Query()], headers: Headers) -> Response:
     """The posts of those whom a user follows, newest first."""
     state, key = request.app.state, key_of(id)

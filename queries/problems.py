@@ -40,6 +40,16 @@ KINDS: Mapping[str, Kind] = {
         meaning="Send next_cursor as the previous page gave it, with the same filters; without a cursor the list begins.",
     ),
     "not-json": Kind(status=400, title="The body is not JSON", meaning="Send a JSON object as the body."),
+    "unauthenticated": Kind(
+        status=401,
+        title="The caller is not known",
+        meaning="Send a valid token: Authorization: Bearer <token>. The detail says what is wrong with the one sent.",
+    ),
+    "forbidden": Kind(
+        status=403,
+        title="The caller may not read this",
+        meaning="The token is valid, and its roles do not allow it, or it belongs to somebody else.",
+    ),
     "not-found": Kind(
         status=404,
         title="Not found",

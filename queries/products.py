@@ -7,13 +7,17 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from queries.access import Guarded
+from queries.answers import products
+from queries.answers.base import Items
+from queries.documents import View
 from queries.listings import Filter, Listing, Page, listing
 from queries.resources import MinVersion, Resource, key_of, resource
 from queries.tokens import Headers, demand_of
 
-router = APIRouter(tags=["products"])
+router = APIRouter(route_class=Guarded, tags=["products"])
 
-PAGE = Resource("products", "product_page")
+PAGE = Resource("products", View("product_page"))
 SORTS = {
     "rating": Listing(model="product_card", sort="rating_falling", type="numeric", descending=False),
     "price": Listing(model="product_card", sort="price", type="numeric", descending=False),
@@ -31,14 +35,14 @@ class ProductPage(Page):
     )
 
 
-@router.get(PAGE.path)
+@router.get(PAGE.path, response_model=products.ProductPage)
 async def product_page(request: Request, id: str, headers: Headers, min_version: MinVersion = None) -> Response:
     """One product with stock, ratings, latest reviews, seller, related products and price history."""
     return await resource(request, PAGE, id, headers, min_version)
 
 
-@router.get("/products")
-def products(request: Request, page: Annotated[ProductPage, Query()], headers: Headers) -> Response:
+@router.get("/products", response_model=Items[products.ProductCard])
+def product_cards(request: Request, page: Annotated[ProductPage, Query()], headers: Headers) -> Response:
     """Products, of one category or all."""
     state = request.app.state
     category = None if page.category is None else key_of(page.category) or NO_CATEGORY

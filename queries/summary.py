@@ -1,4 +1,4 @@
-"""The route ``/analytics/orders/summary``: what the shop sold in a range of time, computed by DuckDB in one statement."""
+"""The routes ``/analytics/orders/…``: what the shop sold in a range of time, computed by DuckDB in one statement each."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
+from queries.access import Guarded
+from queries.answers.analytics import OrdersHourly, OrdersSummary
 from queries.problems import Problem
 from queries.store import rfc3339
 from queries.tokens import Headers, demand_of
 
-router = APIRouter(tags=["analytics"])
+router = APIRouter(route_class=Guarded, tags=["analytics"])
 
 # The document is made by DuckDB, whole, from one snapshot of the store. Cancelled orders count as orders, not as money.
 # Dividing decimals makes floats in DuckDB, so the average is rounded in whole cents.
@@ -88,22 +90,53 @@ select json_object(
   from totals t
 """
 
+HOURLY = """
+with hours as (
+    select date_trunc('hour', placed_at at time zone 'UTC') as hour,
+           count(*) as orders,
+           count(*) filter (status = 'cancelled') as cancelled,
+           count(*) filter (status <> 'cancelled') as counted,
+           coalesce(sum(total) filter (status <> 'cancelled'), 0)::decimal(18, 2) as revenue
+      from orders
+     where ($start::timestamptz is null or placed_at >= $start::timestamptz)
+       and ($end::timestamptz is null or placed_at < $end::timestamptz)
+     group by hour
+)
+select json_object('by_hour', coalesce(to_json(list({
+           'hour': strftime(hour, '%Y-%m-%dT%H:%M:%SZ'), 'orders': orders, 'cancelled': cancelled,
+           'revenue': revenue::varchar, 'average_order_value': case when counted > 0 then (
+               ((2 * (revenue * 100)::hugeint + counted) // (2 * counted))::decimal(18, 0) * 0.01
+           )::decimal(18, 2)::varchar end
+       } order by hour)), '[]'::json))::varchar as document
+  from hours
+"""
+
 Bound = Annotated[str | None, Query(max_length=40, description="A date, or a time with its offset (RFC 3339).")]
 
 
-@router.get("/analytics/orders/summary")
+@router.get("/analytics/orders/summary", response_model=OrdersSummary)
 def orders_summary(request: Request, headers: Headers, start: Bound = None, end: Bound = None) -> Response:
     """Orders placed from `start` (inclusive) to `end` (exclusive); without a bound, from the first or to the last."""
+    return _answer(request, headers, SUMMARY, start, end)
+
+
+@router.get("/analytics/orders/hourly", response_model=OrdersHourly)
+def orders_hourly(request: Request, headers: Headers, start: Bound = None, end: Bound = None) -> Response:
+    """The same range by the hour, in UTC: each hour with an order, in order."""
+    return _answer(request, headers, HOURLY, start, end)
+
+
+def _answer(request: Request, headers: Headers, statement: str, start: str | None, end: str | None) -> Response:
     state = request.app.state
     since, until = _instant("start", start), _instant("end", end)
     if since is not None and until is not None and until < since:
         raise _refused("end", "lies before start")
     bounds = {"start": rfc3339(since) if since else None, "end": rfc3339(until) if until else None}
-    result = state.analytics.query(SUMMARY, bounds, demand_of(headers, state.settings))
+    result = state.analytics.query(statement, bounds, demand_of(headers, state.settings))
     if result.status != 200:
         return Response(result.body, result.status, result.headers, result.media_type)
-    summary = result.rows.rows[0][0]
-    body = msgspec.json.encode({**bounds, "currency": state.settings.currency, **msgspec.json.decode(summary)})
+    document = msgspec.json.decode(result.rows.rows[0][0])
+    body = msgspec.json.encode({**bounds, "currency": state.settings.currency, **document})
     return Response(body, media_type="application/json", headers=result.headers)
 
 

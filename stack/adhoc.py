@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from config.settings import Settings
-from stack import terminal
+from stack import bearer, terminal
 from stack.errors import StackError
 from stack.terminal import Output, data, talk
 
@@ -31,6 +31,7 @@ def ask(settings: Settings, statement: str) -> tuple[dict[str, Any], str]:
         response = httpx.post(
             f"http://{settings.queries_address}/sql",
             json={"sql": statement},
+            headers=bearer.headers(settings),
             timeout=settings.sql_timeout_s + 5.0,
             trust_env=False,
         )
@@ -40,7 +41,7 @@ def ask(settings: Settings, statement: str) -> tuple[dict[str, Any], str]:
         ) from exc
     if response.is_error:
         problem = response.json()
-        raise StackError(f"{problem['title']}: {problem.get('detail', '')}")
+        raise StackError(f"{problem['title']}: {problem.get('detail', '')}{bearer.advice(response.status_code)}")
     return response.json(), response.headers.get("Readside-As-Of", "unknown")
 
 

@@ -17,7 +17,7 @@ from random import Random, SystemRandom
 from typing import Any
 
 from config.settings import Settings
-from stack import faults, terminal
+from stack import bearer, faults, terminal
 from stack.churn import Churn, Ledger
 from stack.demo import running
 from stack.errors import StackError
@@ -95,7 +95,14 @@ def disturb(settings: Settings, *, cycles: int, seed: int) -> Outcome:
         if write.kind in _MADE:
             acknowledged[_MADE[write.kind]].add(write.id)
 
-    load = Load(f"http://{settings.writer_address}", seed=seed, rate=_RATE, workers=_WORKERS, on_write=on_write)
+    load = Load(
+        f"http://{settings.writer_address}",
+        headers=bearer.headers(settings),
+        seed=seed,
+        rate=_RATE,
+        workers=_WORKERS,
+        on_write=on_write,
+    )
     load.prepare(users=30, products=20)
     await_stores(settings, _RECOVERY_S)
     churn, witness = Churn(settings, seed=seed), Witness(settings)

@@ -16,7 +16,7 @@ from rich.text import Text
 from config.settings import Settings
 from projectors.verify import Verdict
 from queries.health import collect
-from stack import adhoc, state, verification
+from stack import adhoc, bearer, state, verification
 from stack.commands import Startup
 from stack.errors import StackError
 from stack.freshness import FreshnessProbe, percentile
@@ -43,7 +43,7 @@ def run(settings: Settings, *, seconds: float, ports: str) -> int:
         talk.print(
             f"the stack is up after {time.monotonic() - began:.1f} s; {seconds:g} s of traffic over HTTP follow\n"
         )
-        probe = FreshnessProbe(stack.queries_address)
+        probe = FreshnessProbe(stack.queries_address, headers=bearer.headers(stack))
         orders: list[str] = []
         load = _load(stack, probe, orders)
         load.prepare(users=60, products=40)
@@ -84,7 +84,14 @@ def _load(settings: Settings, probe: FreshnessProbe, orders: list[str]) -> Load:
         if write.kind in _READ:
             probe.seen(_READ[write.kind], write.id, write.token, write.at)
 
-    return Load(f"http://{settings.writer_address}", seed=1, rate=_REQUESTS_PER_S, workers=_WORKERS, on_write=on_write)
+    return Load(
+        f"http://{settings.writer_address}",
+        headers=bearer.headers(settings),
+        seed=1,
+        rate=_REQUESTS_PER_S,
+        workers=_WORKERS,
+        on_write=on_write,
+    )
 
 
 def _drive(settings: Settings, load: Load, probe: FreshnessProbe, seconds: float) -> None:
@@ -134,15 +141,24 @@ def _ask(settings: Settings, statement: str) -> None:
 
 
 def _show_read_models(settings: Settings, order: str) -> None:
-    with httpx.Client(base_url=f"http://{settings.queries_address}", trust_env=False, timeout=10.0) as client:
+    with httpx.Client(
+        base_url=f"http://{settings.queries_address}", headers=bearer.headers(settings), trust_env=False, timeout=10.0
+    ) as client:
         details = _get(client, f"/orders/{order}")
-        user = details["customer"]["id"]
-        shown = (
+        user, product = details["customer"]["id"], details["items"][0]["product_id"]
+        posts = _get(client, "/posts?limit=1")
+        shown = [
             ("order details", f"/orders/{order}", details),
             ("order list", f"/users/{user}/orders?limit=1", None),
+            ("order search", f"/orders?limit=1&search={details['customer']['name'].split()[0]}", None),
+            ("product page", f"/products/{product}", None),
+            ("product cards", "/products?sort=rating&limit=1", None),
             ("user profile", f"/users/{user}", None),
+            ("feed", f"/users/{user}/feed?limit=1", None),
+            ("post list", "/posts?limit=1", posts),
+            *(("post with comments", f"/posts/{post['id']}", None) for post in posts["items"]),
             ("orders summary (DuckDB)", "/analytics/orders/summary", None),
-        )
+        ]
         for title, path, document in shown:
             data.print(f"[bold]{title}[/]  GET {path}")
             data.print(json.dumps(document or _get(client, path), indent=1, ensure_ascii=False), markup=False)
@@ -151,7 +167,9 @@ def _show_read_models(settings: Settings, order: str) -> None:
 def _get(client: httpx.Client, path: str) -> dict[str, Any]:
     response = client.get(path)
     if response.is_error:
-        raise StackError(f"GET {path} was answered {response.status_code}: {response.text[:300]}")
+        raise StackError(
+            f"GET {path} was answered {response.status_code}: {response.text[:300]}{bearer.advice(response.status_code)}"
+        )
     return response.json()
 
 

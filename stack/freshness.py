@@ -9,6 +9,7 @@ import http.client
 import queue
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _ROUTES = {"order": "/orders/{}", "user": "/users/{}"}
@@ -27,8 +28,9 @@ class Reading:
 class FreshnessProbe:
     """Reads what was written, in threads of its own; ``seen`` may be called from any thread."""
 
-    def __init__(self, queries_address: str, *, readers: int = 12) -> None:
+    def __init__(self, queries_address: str, *, readers: int = 12, headers: Mapping[str, str] | None = None) -> None:
         self._address = queries_address
+        self._headers = dict(headers or {})
         self._queue: queue.SimpleQueue[tuple[str, str, float] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._readings: list[Reading] = []
@@ -57,7 +59,9 @@ class FreshnessProbe:
         while (item := self._queue.get()) is not None:
             path, token, at = item
             try:
-                connection.request("GET", path, headers={"Readside-Token": token, "Prefer": f"wait={_WAIT_S}"})
+                connection.request(
+                    "GET", path, headers={**self._headers, "Readside-Token": token, "Prefer": f"wait={_WAIT_S}"}
+                )
                 response = connection.getresponse()
                 response.read()
                 status = response.status

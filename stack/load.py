@@ -1,7 +1,7 @@
 """Realistic, seeded load on the writer's HTTP commands, at a given rate, each answer checked.
 
 What flows in: a writer's URL, a seed, a rate. What flows out: commands, and for each that succeeded a `Write` with the token
-by which a reader can wait for it. `stack.traffic` says what people do in the shop; this module says when, and counts.
+by which a reader can wait for it. `stack.activity` says what people do in the shop; this module says when, and counts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 
 import httpx
 
-from stack import traffic
+from stack import activity, traffic
+from stack.bearer import advice
 from stack.shop import Shop
 from stack.traffic import Answer
 
@@ -34,8 +35,8 @@ class UnexpectedAnswer(Exception):
 class Write:
     """A command that succeeded."""
 
-    kind: str  #: the command: a function of stack.traffic, such as ``place_order``
-    id: str  #: of the order, user or product that it changed
+    kind: str  #: the command: a function of stack.traffic or stack.social, such as ``place_order``
+    id: str  #: of what it changed: an order, a user, a product, a post
     token: str  #: ``Readside-Token`` of the answer
     at: float  #: ``time.monotonic()`` when the answer had come, in seconds; the commit was a little earlier
 
@@ -86,9 +87,11 @@ class Load:
         seed: int,
         rate: float,  # requests per second
         workers: int,
+        headers: Mapping[str, str] | None = None,  # of every request
         on_write: Callable[[Write], None] | None = None,
     ) -> None:
         self._url = writer_url
+        self._headers = headers
         self._seed = seed
         self._rate = rate
         self._workers = workers
@@ -141,13 +144,13 @@ class Load:
             with self._client() as http:
                 worker = self._worker(http, f"worker {number}")
                 while not self._stopped.wait(pace.next()) and time.monotonic() < end:
-                    traffic.act(worker)
+                    activity.act(worker)
         finally:
             self._stopped.set()  # also when it failed: the others need not go on
 
     def _client(self) -> httpx.Client:
         limits = httpx.Limits(max_connections=self._workers, max_keepalive_connections=self._workers)
-        return httpx.Client(base_url=self._url, timeout=TIMEOUT_S, limits=limits)
+        return httpx.Client(base_url=self._url, headers=self._headers, timeout=TIMEOUT_S, limits=limits)
 
     def _worker(self, http: httpx.Client, name: str) -> traffic.Worker:
         def send(kind: str, method: str, path: str, body: Mapping[str, Any] | None, allowed: frozenset[int]) -> Answer:
@@ -181,7 +184,9 @@ class Load:
             return answer
         if response.status_code not in allowed:
             problem = response.json().get("type", "")
-            raise UnexpectedAnswer(f"{kind}: {method} {path} was answered {response.status_code} {problem}")
+            raise UnexpectedAnswer(
+                f"{kind}: {method} {path} was answered {response.status_code} {problem}{advice(response.status_code)}"
+            )
         return self._count(refused=f"{kind} {response.status_code}")
 
     def _count(self, *, done: str | None = None, refused: str | None = None, unanswered: int = 0) -> None:

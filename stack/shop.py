@@ -35,6 +35,14 @@ class Order:
     version: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """A post as last seen."""
+
+    id: str
+    version: int
+
+
 class Pool(Generic[T]):
     """Things of one kind and state, to look at or to take out; safe between threads."""
 
@@ -74,3 +82,7 @@ class Shop:
     pending: Pool[Order] = field(default_factory=Pool[Order])
     paid: Pool[Order] = field(default_factory=Pool[Order])
     shipped: Pool[Order] = field(default_factory=Pool[Order])
+    reviews: Pool[str] = field(default_factory=Pool[str])
+    follows: Pool[tuple[str, str]] = field(default_factory=Pool[tuple[str, str]])  #: follower, followee
+    posts: Pool[Post] = field(default_factory=Pool[Post])
+    comments: Pool[str] = field(default_factory=Pool[str])

@@ -19,7 +19,7 @@ from stack.shop import Order, Pool, Product, Shop, User
 #: The body of a success; None when the command was refused or nobody answered.
 Answer: TypeAlias = dict[str, Any] | None
 
-FORBIDDEN, CONFLICT = 403, 409
+FORBIDDEN, NOT_FOUND, CONFLICT = 403, 404, 409
 
 
 class Send(Protocol):
@@ -246,10 +246,3 @@ SHARES: dict[Callable[[Worker], bool], int] = {
     reinstate_user: 3,
     offer_product: 3,
 }
-
-
-def act(worker: Worker) -> None:
-    """Do one thing; where there is nothing to do it to, somebody orders instead."""
-    (action,) = worker.random.choices(tuple(SHARES), tuple(SHARES.values()))
-    if not action(worker):
-        place_order(worker)

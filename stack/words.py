@@ -31,3 +31,9 @@ STREETS = ("Linden", "Harbour", "Mill", "Station", "Church", "Orchard", "Bridge"
 CITIES = (("Lisbon", "PT"), ("Gdańsk", "PL"), ("Leeds", "GB"), ("Nagoya", "JP"), ("Lagos", "NG"), ("Lyon", "FR"))
 CARRIERS = ("Swift Parcel", "Northern Post", "Blue Van")
 REASONS = ("changed my mind", "found it cheaper", "ordered twice", "takes too long")
+VERDICTS = ("Broke on the second day.", "I had hoped for more.", "It will do.", "A good buy.", "I would buy it again.")
+OPINIONS = (
+    "It does what it says.", "The handle could be longer.", "My neighbour borrowed it and will not give it back.",
+    "Well packed, and quick to arrive.", "Smaller than it looks in the picture.", "The manual is in four languages.",
+    "I use it every morning.", "The colour is as shown.", "A little loud for the evening.", "It has a pleasant weight.",
+)  # fmt: skip

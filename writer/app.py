@@ -11,8 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
+from config.identity import Identity
 from config.settings import Settings
-from writer import catalog, fulfilment, operation, orders, posts, problems, reviews, stock, users
+from writer import access, catalog, fulfilment, operation, orders, posts, problems, reviews, stock, users
 from writer.execution import Shop
 from writer.gate import Gate
 from writer.metrics import Metrics
@@ -24,7 +25,7 @@ ROUTES = (users, catalog, stock, orders, fulfilment, reviews, posts, operation)
 _BY_STATUS = {400: NOT_JSON, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 
 
-def make_app(settings: Settings, pool: Pool) -> FastAPI:
+def make_app(settings: Settings, pool: Pool, identity: Identity) -> FastAPI:
     """The application over an open pool; it closes the pool when it shuts down."""
 
     @asynccontextmanager
@@ -40,6 +41,7 @@ def make_app(settings: Settings, pool: Pool) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.state.identity = identity
     app.state.shop = Shop(pool=pool, settings=settings)
     app.state.metrics = Metrics(pool)
     app.add_middleware(Gate, body_limit_bytes=settings.body_limit_bytes, metrics=app.state.metrics)
@@ -48,6 +50,7 @@ def make_app(settings: Settings, pool: Pool) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     for module in ROUTES:
         app.include_router(module.routes)
+    access.require_guards(app)
     app.openapi = lambda: _openapi(app)
     return app
 
@@ -89,10 +92,13 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         schemas = document["components"]["schemas"]
         schemas["Problem"] = problems.SCHEMA
-        for path in document["paths"].values():
-            for method, described in path.items():
+        document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        for path, operations in document["paths"].items():
+            for method, described in operations.items():
                 if method != "get":
                     _describe_token(described["responses"])
+                if app.state.shop.settings.auth == "jwt" and not access.RULES[f"{method.upper()} {path}"].anybody:
+                    described["security"] = [{"bearer": []}]
         app.openapi_schema = document
     return app.openapi_schema
 

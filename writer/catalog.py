@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from psycopg.rows import DictRow
 from pydantic import ConfigDict, Field
 
+from writer.access import Actor, Guarded, actor_of
 from writer.answers import Made, ProductAnswer
 from writer.execution import Answer, IdempotencyKey, IfMatch, created, execute
 from writer.fields import Body, Id, Price, Prose, Title, Url, Version, identify
@@ -16,7 +17,7 @@ from writer.problems import invalid, problems, unknown
 from writer.transaction import Database, announce, only
 from writer.version import check_version
 
-routes = APIRouter(tags=["catalog"])
+routes = APIRouter(tags=["catalog"], route_class=Guarded)
 
 
 class SellerRegistration(Body):
@@ -104,13 +105,13 @@ def offer_product(request: Request, body: ProductOffer, key: IdempotencyKey = No
 @routes.patch("/products/{product_id}/price", response_model=ProductAnswer, responses=problems(404, 409, 412))
 def change_price(request: Request, product_id: Id, body: PriceChange, if_match: IfMatch = None) -> Response:
     """Change a product's price from now on; orders placed keep theirs. The same price again changes nothing."""
-    return execute(request, lambda db: reprice(db, identify(product_id, "product"), body, if_match))
+    return execute(request, lambda db: reprice(db, actor_of(request), identify(product_id, "product"), body, if_match))
 
 
 @routes.put("/products/{product_id}/related", response_model=ProductAnswer, responses=problems(404, 412))
 def relate_products(request: Request, product_id: Id, body: RelatedProducts, if_match: IfMatch = None) -> Response:
     """Replace the products related to this one. The same ones again change nothing."""
-    return execute(request, lambda db: relate(db, identify(product_id, "product"), body, if_match))
+    return execute(request, lambda db: relate(db, actor_of(request), identify(product_id, "product"), body, if_match))
 
 
 def register(db: Database, seller: SellerRegistration) -> Answer:
@@ -158,9 +159,9 @@ def offer(db: Database, product: ProductOffer, currency: str) -> Answer:
     return created(_product(row), location=f"/products/{row['id']}")
 
 
-def reprice(db: Database, id: int, change: PriceChange, if_match: str | None) -> Answer:
+def reprice(db: Database, actor: Actor, id: int, change: PriceChange, if_match: str | None) -> Answer:
     """The product at its new price, the change recorded."""
-    row = _lock(db, id)
+    row = _lock(db, actor, id)
     check_version(row["version"], stated=change.version, if_match=if_match)
     if row["price"] == change.price:
         announce(db)
@@ -175,12 +176,12 @@ def reprice(db: Database, id: int, change: PriceChange, if_match: str | None) ->
     return Answer(body=_changed(db, id, price=change.price))
 
 
-def relate(db: Database, id: int, change: RelatedProducts, if_match: str | None) -> Answer:
+def relate(db: Database, actor: Actor, id: int, change: RelatedProducts, if_match: str | None) -> Answer:
     """The product with these related ones and no others."""
     related = sorted({identify(other, "product") for other in change.related})
     if id in related:
         raise invalid(f"/related/{change.related.index(str(id))}", "a product is not related to itself")
-    row = _lock(db, id)
+    row = _lock(db, actor, id)
     check_version(row["version"], if_match=if_match)
     parameters = {"id": id, "related": related}
     removed = db.execute(
@@ -207,10 +208,10 @@ def relate(db: Database, id: int, change: RelatedProducts, if_match: str | None)
     return Answer(body=_product(row))
 
 
-def _lock(db: Database, id: int) -> DictRow:
+def _lock(db: Database, actor: Actor, id: int) -> DictRow:
     row = db.execute(
         """
-        select id, version, price, currency
+        select id, seller_id, version, price, currency
         from products
         where id = %(id)s
         for no key update
@@ -219,6 +220,7 @@ def _lock(db: Database, id: int) -> DictRow:
     ).fetchone()
     if row is None:
         raise unknown("product")
+    actor.require_own(row["seller_id"], "the product")
     return row
 
 

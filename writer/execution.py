@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from config.settings import Settings
 from writer import idempotency
+from writer.access import actor_of
 from writer.constraints import constraints_explained
 from writer.idempotency import Attempt
 from writer.transaction import Database, Pool, transaction
@@ -79,15 +80,19 @@ def execute(
 ) -> Response:
     """Run `command` in one transaction, or answer as the first request with this idempotency `key` was answered."""
     shop: Shop = request.app.state.shop
+    actor = actor_of(request)
+    actor.require_own_body(body)
     attempt = None if key is None else _attempt(request, key, body, shop.settings)
     with constraints_explained(), transaction(shop.pool) as tx:
         if attempt is None:
             answer = command(tx.db)
+            actor.require_looked()
         elif memory := idempotency.recall(tx.db, attempt):
             answer = Answer(**memory.answer)
             tx.xid = memory.xid
         else:
             answer = command(tx.db)
+            actor.require_looked()
             idempotency.keep(tx.db, attempt, asdict(answer))
     return answer.response(tx.token)
 
@@ -96,6 +101,7 @@ def _attempt(request: Request, key: str, body: BaseModel | None, settings: Setti
     content = "" if body is None else body.model_dump_json()
     return Attempt(
         key=key,
+        caller=actor_of(request).name,
         route=f"{request.method} {request.url.path}",
         fingerprint=hashlib.sha256(content.encode()).digest(),
         ttl_s=settings.idempotency_ttl_s,

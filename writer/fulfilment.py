@@ -9,6 +9,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from pydantic import ConfigDict
 
+from writer.access import Actor, Guarded, actor_of
 from writer.answers import OrderAnswer, order_answer
 from writer.execution import Answer, IdempotencyKey, IfMatch, execute
 from writer.fields import Body, Id, Name, ShippingAddress, Title, Version, identify
@@ -16,7 +17,7 @@ from writer.problems import WRONG_STATUS, Problem, problems, unknown
 from writer.transaction import Database, only
 from writer.version import check_version
 
-routes = APIRouter(tags=["orders"], responses=problems(404, 409, 412))
+routes = APIRouter(tags=["orders"], route_class=Guarded, responses=problems(404, 409, 412))
 
 
 class Shipment(Body):
@@ -50,7 +51,8 @@ class AddressChange(ShippingAddress):
 @routes.post("/orders/{order_id}/pay", response_model=OrderAnswer)
 def pay_order(request: Request, order_id: Id, key: IdempotencyKey = None, if_match: IfMatch = None) -> Response:
     """Capture the payment of a pending order."""
-    return execute(request, lambda db: pay(db, identify(order_id, "order"), if_match), key=key)
+    actor = actor_of(request)
+    return execute(request, lambda db: pay(db, actor, identify(order_id, "order"), if_match), key=key)
 
 
 @routes.post("/orders/{order_id}/ship", response_model=OrderAnswer)
@@ -58,13 +60,15 @@ def ship_order(
     request: Request, order_id: Id, body: Shipment, key: IdempotencyKey = None, if_match: IfMatch = None
 ) -> Response:
     """Hand a paid order to its carrier; its goods leave the stock."""
-    return execute(request, lambda db: ship(db, identify(order_id, "order"), body, if_match), key=key, body=body)
+    actor = actor_of(request)
+    return execute(request, lambda db: ship(db, actor, identify(order_id, "order"), body, if_match), key=key, body=body)
 
 
 @routes.post("/orders/{order_id}/deliver", response_model=OrderAnswer)
 def deliver_order(request: Request, order_id: Id, key: IdempotencyKey = None, if_match: IfMatch = None) -> Response:
     """Note that a shipped order has arrived."""
-    return execute(request, lambda db: deliver(db, identify(order_id, "order"), if_match), key=key)
+    actor = actor_of(request)
+    return execute(request, lambda db: deliver(db, actor, identify(order_id, "order"), if_match), key=key)
 
 
 @routes.post("/orders/{order_id}/cancel", response_model=OrderAnswer)
@@ -72,18 +76,22 @@ def cancel_order(
     request: Request, order_id: Id, body: Cancellation, key: IdempotencyKey = None, if_match: IfMatch = None
 ) -> Response:
     """Cancel a pending order; its stock is free again and its payment void."""
-    return execute(request, lambda db: cancel(db, identify(order_id, "order"), body, if_match), key=key, body=body)
+    actor = actor_of(request)
+    return execute(
+        request, lambda db: cancel(db, actor, identify(order_id, "order"), body, if_match), key=key, body=body
+    )
 
 
 @routes.put("/orders/{order_id}/shipping-address", response_model=OrderAnswer)
 def readdress_order(request: Request, order_id: Id, body: AddressChange, if_match: IfMatch = None) -> Response:
     """Send the order elsewhere, as long as it has not been shipped."""
-    return execute(request, lambda db: readdress(db, identify(order_id, "order"), body, if_match))
+    actor = actor_of(request)
+    return execute(request, lambda db: readdress(db, actor, identify(order_id, "order"), body, if_match))
 
 
-def pay(db: Database, id: int, if_match: str | None) -> Answer:
+def pay(db: Database, actor: Actor, id: int, if_match: str | None) -> Answer:
     """The order as paid."""
-    _lock(db, id, "pay", allowed=("pending",), if_match=if_match)
+    _lock(db, actor, id, "pay", allowed=("pending",), if_match=if_match)
     db.execute(
         """
         with captured as (
@@ -101,9 +109,9 @@ def pay(db: Database, id: int, if_match: str | None) -> Answer:
     return _moved(db, id, "paid")
 
 
-def ship(db: Database, id: int, shipment: Shipment, if_match: str | None) -> Answer:
+def ship(db: Database, actor: Actor, id: int, shipment: Shipment, if_match: str | None) -> Answer:
     """The order as shipped."""
-    _lock(db, id, "ship", allowed=("paid",), if_match=if_match)
+    _lock(db, actor, id, "ship", allowed=("paid",), if_match=if_match)
     _lock_stock(db, id)
     db.execute(
         """
@@ -125,15 +133,15 @@ def ship(db: Database, id: int, shipment: Shipment, if_match: str | None) -> Ans
     return _moved(db, id, "shipped", carrier=shipment.carrier, tracking_number=shipment.tracking_number)
 
 
-def deliver(db: Database, id: int, if_match: str | None) -> Answer:
+def deliver(db: Database, actor: Actor, id: int, if_match: str | None) -> Answer:
     """The order as delivered."""
-    _lock(db, id, "deliver", allowed=("shipped",), if_match=if_match)
+    _lock(db, actor, id, "deliver", allowed=("shipped",), if_match=if_match)
     return _moved(db, id, "delivered")
 
 
-def cancel(db: Database, id: int, cancellation: Cancellation, if_match: str | None) -> Answer:
+def cancel(db: Database, actor: Actor, id: int, cancellation: Cancellation, if_match: str | None) -> Answer:
     """The order as cancelled. Nothing is refunded, since nothing was captured."""
-    _lock(db, id, "cancel", allowed=("pending",), if_match=if_match)
+    _lock(db, actor, id, "cancel", allowed=("pending",), if_match=if_match)
     _lock_stock(db, id)
     db.execute(
         """
@@ -162,15 +170,16 @@ def cancel(db: Database, id: int, cancellation: Cancellation, if_match: str | No
     return _moved(db, id, "cancelled", cancel_reason=cancellation.reason, cancelled_by=cancellation.requested_by)
 
 
-def readdress(db: Database, id: int, change: AddressChange, if_match: str | None) -> Answer:
+def readdress(db: Database, actor: Actor, id: int, change: AddressChange, if_match: str | None) -> Answer:
     """The order with its new address."""
     allowed = ("pending", "paid")
-    _lock(db, id, "readdress", allowed=allowed, stated=change.version, if_match=if_match)
+    _lock(db, actor, id, "readdress", allowed=allowed, stated=change.version, if_match=if_match)
     return _moved(db, id, None, shipping_address=Jsonb(change.fields_given))
 
 
 def _lock(
     db: Database,
+    actor: Actor,
     id: int,
     verb: LiteralString,
     *,
@@ -181,15 +190,15 @@ def _lock(
     """Lock the order, before its stock and after nothing, and refuse what its version or status forbids."""
     row = db.execute(
         """
-        select status, version
+        select user_id, status, version
         from orders
         where id = %(id)s
         for no key update
         """,
         {"id": id},
     ).fetchone()
-    if row is None:
-        raise unknown("order")
+    if row is None or not actor.owns(row["user_id"]):
+        raise unknown("order")  # nobody is told of other people's orders
     check_version(row["version"], stated=stated, if_match=if_match)
     if row["status"] not in allowed:
         raise Problem(

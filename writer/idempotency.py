@@ -24,6 +24,8 @@ class Attempt:
     """A request that names itself by a key."""
 
     key: str
+    #: Who sends it. Another caller's same key is another key: nobody is answered with what somebody else did.
+    caller: str
     route: str
     #: SHA-256 of the request's body.
     fingerprint: bytes
@@ -44,11 +46,13 @@ def recall(db: Database, attempt: Attempt) -> Memory | None:
 
     Raises `Problem`: another attempt is running now, or the key was used with another body.
     """
-    named = {"key": attempt.key, "route": attempt.route, "ttl_s": attempt.ttl_s}
+    named = {"key": attempt.key, "caller": attempt.caller, "route": attempt.route, "ttl_s": attempt.ttl_s}
     # Tried, not waited for. The lookup is a statement of its own, hence sees what the lock's last holder committed.
     lock = db.execute(
         """
-        select pg_try_advisory_xact_lock(hashtextextended(%(route)s || ' ' || %(key)s, 0)) as ours
+        select pg_try_advisory_xact_lock(
+                   hashtextextended(%(caller)s, hashtextextended(%(route)s || ' ' || %(key)s, 0))
+               ) as ours
         """,
         named,
     )
@@ -57,6 +61,7 @@ def recall(db: Database, attempt: Attempt) -> Memory | None:
         select fingerprint, answer, xid::text as xid
         from idempotency_keys
         where key = %(key)s
+          and caller = %(caller)s
           and route = %(route)s
           and created_at > now() - make_interval(secs => %(ttl_s)s)
         """,
@@ -76,9 +81,9 @@ def keep(db: Database, attempt: Attempt, answer: dict[str, Any]) -> None:
     """Store the answer with the work. An expired answer under the same key is replaced."""
     db.execute(
         """
-        insert into idempotency_keys (key, route, fingerprint, answer, xid)
-        values (%(key)s, %(route)s, %(fingerprint)s, %(answer)s, pg_current_xact_id())
-        on conflict (key, route) do update
+        insert into idempotency_keys (key, caller, route, fingerprint, answer, xid)
+        values (%(key)s, %(caller)s, %(route)s, %(fingerprint)s, %(answer)s, pg_current_xact_id())
+        on conflict (key, caller, route) do update
         set fingerprint = excluded.fingerprint,
             answer = excluded.answer,
             xid = excluded.xid,
@@ -86,6 +91,7 @@ def keep(db: Database, attempt: Attempt, answer: dict[str, Any]) -> None:
         """,
         {
             "key": attempt.key,
+            "caller": attempt.caller,
             "route": attempt.route,
             "fingerprint": attempt.fingerprint,
             "answer": Json(answer),

@@ -7,11 +7,12 @@ from importlib.resources import files
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 
+from writer.access import Guarded
 from writer.execution import Shop
 from writer.metrics import Metrics
-from writer.problems import KINDS, NOT_FOUND, Problem
+from writer.problems import KINDS, NOT_FOUND, Problem, refusals
 
-routes = APIRouter(tags=["operation"])
+routes = APIRouter(tags=["operation"], route_class=Guarded)
 
 _DOCS = (files("writer") / "docs.html").read_text("utf-8")
 _KINDS = {kind.name: kind for kind in KINDS}
@@ -32,7 +33,7 @@ def readyz(request: Request) -> str:
     return "ok"
 
 
-@routes.get("/metrics", response_class=PlainTextResponse)
+@routes.get("/metrics", response_class=PlainTextResponse, responses=refusals(401, 403))
 def metrics(request: Request) -> Response:
     """The server's numbers, for Prometheus."""
     numbers: Metrics = request.app.state.metrics

@@ -10,6 +10,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from writer.access import Guarded
 from writer.answers import OrderAnswer, order_answer
 from writer.execution import Answer, IdempotencyKey, created, execute
 from writer.fields import Body, Id, Name, ShippingAddress, identify
@@ -17,7 +18,7 @@ from writer.pricing import DELIVERY_DAYS, Quote, ShippingMethod, quote
 from writer.problems import INSUFFICIENT_INVENTORY, NOT_ELIGIBLE, Problem, problems, unknown
 from writer.transaction import Database, only
 
-routes = APIRouter(tags=["orders"])
+routes = APIRouter(tags=["orders"], route_class=Guarded)
 
 
 class Line(Body):

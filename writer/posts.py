@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from psycopg.rows import DictRow
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
+from writer.access import Actor, Guarded, actor_of
 from writer.answers import Made, PostAnswer
 from writer.execution import Answer, IdempotencyKey, IfMatch, created, execute
 from writer.fields import Body, Id, Prose, Title, Version, identify, storable
@@ -15,7 +16,7 @@ from writer.problems import problems, unknown
 from writer.transaction import Database, only
 from writer.version import check_version
 
-routes = APIRouter(tags=["posts"])
+routes = APIRouter(tags=["posts"], route_class=Guarded)
 
 Status = Literal["draft", "published"]
 PostBody = Annotated[str, StringConstraints(min_length=1, max_length=100_000), AfterValidator(storable)]
@@ -63,25 +64,26 @@ def create_post(request: Request, body: PostCreation, key: IdempotencyKey = None
 @routes.patch("/posts/{post_id}", response_model=PostAnswer, responses=problems(404, 409, 412))
 def change_post(request: Request, post_id: Id, body: PostChange, if_match: IfMatch = None) -> Response:
     """Change a post. It is dated by its first publication, and undated again as a draft."""
-    return execute(request, lambda db: change(db, identify(post_id, "post"), body, if_match))
+    return execute(request, lambda db: change(db, actor_of(request), identify(post_id, "post"), body, if_match))
 
 
 @routes.delete("/posts/{post_id}", status_code=204, responses=problems(404, 412))
 def delete_post(request: Request, post_id: Id, if_match: IfMatch = None) -> Response:
     """Delete a post and the comments under it."""
-    return execute(request, lambda db: delete(db, identify(post_id, "post"), if_match))
+    return execute(request, lambda db: delete(db, actor_of(request), identify(post_id, "post"), if_match))
 
 
 @routes.post("/posts/{post_id}/comments", status_code=201, response_model=Made, responses=problems(404))
 def create_comment(request: Request, post_id: Id, body: CommentCreation, key: IdempotencyKey = None) -> Response:
     """Comment on a post."""
-    return execute(request, lambda db: comment(db, identify(post_id, "post"), body), key=key, body=body)
+    actor = actor_of(request)
+    return execute(request, lambda db: comment(db, actor, identify(post_id, "post"), body), key=key, body=body)
 
 
 @routes.delete("/comments/{comment_id}", status_code=204, responses=problems(404))
 def delete_comment(request: Request, comment_id: Id) -> Response:
     """Delete a comment."""
-    return execute(request, lambda db: uncomment(db, identify(comment_id, "comment")))
+    return execute(request, lambda db: uncomment(db, actor_of(request), identify(comment_id, "comment")))
 
 
 def create(db: Database, post: PostCreation) -> Answer:
@@ -101,9 +103,9 @@ def create(db: Database, post: PostCreation) -> Answer:
     return created(_post(row), location=f"/posts/{row['id']}")
 
 
-def change(db: Database, id: int, post: PostChange, if_match: str | None) -> Answer:
+def change(db: Database, actor: Actor, id: int, post: PostChange, if_match: str | None) -> Answer:
     """The post with the fields given changed."""
-    check_version(_lock(db, id)["version"], stated=post.version, if_match=if_match)
+    check_version(_lock(db, actor, id)["version"], stated=post.version, if_match=if_match)
     changed = db.execute(
         """
         update posts
@@ -120,15 +122,17 @@ def change(db: Database, id: int, post: PostChange, if_match: str | None) -> Ans
     return Answer(body=_post(only(changed)))
 
 
-def delete(db: Database, id: int, if_match: str | None) -> Answer:
+def delete(db: Database, actor: Actor, id: int, if_match: str | None) -> Answer:
     """Nothing to tell; the post is gone, and so are its comments."""
-    check_version(_lock(db, id)["version"], if_match=if_match)
+    check_version(_lock(db, actor, id)["version"], if_match=if_match)
     db.execute("delete from posts where id = %(id)s", {"id": id})
     return Answer()
 
 
-def comment(db: Database, post: int, comment: CommentCreation) -> Answer:
+def comment(db: Database, actor: Actor, post: int, comment: CommentCreation) -> Answer:
     """The new comment."""
+    if not actor.may_all:
+        _require_shown(db, actor, post)
     inserted = db.execute(
         """
         insert into comments (post_id, author_id, body)
@@ -140,25 +144,35 @@ def comment(db: Database, post: int, comment: CommentCreation) -> Answer:
     return created({"id": str(only(inserted)["id"])})
 
 
-def uncomment(db: Database, id: int) -> Answer:
+def uncomment(db: Database, actor: Actor, id: int) -> Answer:
     """Nothing to tell; the comment is gone."""
-    if db.execute("delete from comments where id = %(id)s returning id", {"id": id}).fetchone() is None:
+    row = db.execute("delete from comments where id = %(id)s returning author_id", {"id": id}).fetchone()
+    if row is None:
         raise unknown("comment")
+    actor.require_own(row["author_id"], "the comment")
     return Answer()
 
 
-def _lock(db: Database, id: int) -> DictRow:
+def _require_shown(db: Database, actor: Actor, post: int) -> None:
+    """Refuse a post that the actor cannot see: somebody else's draft is, to them, no post."""
+    row = db.execute("select author_id, status from posts where id = %(id)s for share", {"id": post}).fetchone()
+    if row is None or (row["status"] == "draft" and not actor.owns(row["author_id"])):
+        raise unknown("post")
+
+
+def _lock(db: Database, actor: Actor, id: int) -> DictRow:
     row = db.execute(
         """
-        select id, version, status
+        select id, author_id, version, status
         from posts
         where id = %(id)s
         for no key update
         """,
         {"id": id},
     ).fetchone()
-    if row is None:
-        raise unknown("post")
+    if row is None or (row["status"] == "draft" and not actor.owns(row["author_id"])):
+        raise unknown("post")  # nobody is told of somebody else's draft
+    actor.require_own(row["author_id"], "the post")
     return row
 
 

@@ -25,6 +25,18 @@ class Kind:
 NOT_JSON = Kind(
     name="not-json", status=400, title="The body is not JSON", advice="Send one JSON document, encoded as UTF-8."
 )
+UNAUTHENTICATED = Kind(
+    name="unauthenticated",
+    status=401,
+    title="The caller is not known",
+    advice="Send a valid token: Authorization: Bearer <token>. The detail says what is wrong with the one that was sent.",
+)
+FORBIDDEN = Kind(
+    name="forbidden",
+    status=403,
+    title="The caller may not do this",
+    advice="The token is valid and does not allow it: its roles do not, or what is to be changed belongs to somebody else.",
+)
 NOT_ELIGIBLE = Kind(
     name="not-eligible",
     status=403,
@@ -123,9 +135,9 @@ UNAVAILABLE = Kind(
 )
 
 KINDS = (
-    *(NOT_JSON, NOT_ELIGIBLE, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE, INVALID, SUBTOTAL_TOO_LOW, KEY_REUSED),
-    *(IN_FLIGHT, VERSION_CONFLICT, PRECONDITION_FAILED, TAKEN, ALREADY_REVIEWED, WRONG_STATUS, INSUFFICIENT_INVENTORY),
-    *(INTERNAL, UNAVAILABLE),
+    *(NOT_JSON, UNAUTHENTICATED, FORBIDDEN, NOT_ELIGIBLE, NOT_FOUND, METHOD_NOT_ALLOWED, TOO_LARGE, INVALID),
+    *(SUBTOTAL_TOO_LOW, KEY_REUSED, IN_FLIGHT, VERSION_CONFLICT, PRECONDITION_FAILED, TAKEN, ALREADY_REVIEWED),
+    *(WRONG_STATUS, INSUFFICIENT_INVENTORY, INTERNAL, UNAVAILABLE),
 )
 
 
@@ -169,12 +181,17 @@ def invalid(pointer: str, message: str) -> Problem:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The OpenAPI description of a route's refusals: its own statuses and those that every command may answer with."""
+    return refusals(*statuses, 400, 401, 403, 413, 422, 500, 503)
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI description of these statuses as problems."""
     return {
         status: {
             "description": "; ".join(kind.title for kind in KINDS if kind.status == status),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in sorted({*statuses, 400, 413, 422, 500, 503})
+        for status in sorted(set(statuses))
     }
 
 

@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field
 
+from writer.access import Actor, Guarded, actor_of
 from writer.answers import Made
 from writer.execution import Answer, IdempotencyKey, created, execute
 from writer.fields import Body, Id, Prose, identify
 from writer.problems import problems, unknown
 from writer.transaction import Database, only
 
-routes = APIRouter(tags=["reviews"])
+routes = APIRouter(tags=["reviews"], route_class=Guarded)
 
 
 class ReviewSubmission(Body):
@@ -40,7 +41,7 @@ def submit_review(request: Request, body: ReviewSubmission, key: IdempotencyKey 
 @routes.delete("/reviews/{review_id}", status_code=204, responses=problems(404))
 def delete_review(request: Request, review_id: Id) -> Response:
     """Delete a review; its user may write another."""
-    return execute(request, lambda db: delete(db, identify(review_id, "review")))
+    return execute(request, lambda db: delete(db, actor_of(request), identify(review_id, "review")))
 
 
 def submit(db: Database, review: ReviewSubmission) -> Answer:
@@ -61,8 +62,10 @@ def submit(db: Database, review: ReviewSubmission) -> Answer:
     return created({"id": str(only(submitted)["id"])})
 
 
-def delete(db: Database, id: int) -> Answer:
+def delete(db: Database, actor: Actor, id: int) -> Answer:
     """Nothing to tell; the review is gone."""
-    if db.execute("delete from reviews where id = %(id)s returning id", {"id": id}).fetchone() is None:
+    row = db.execute("delete from reviews where id = %(id)s returning user_id", {"id": id}).fetchone()
+    if row is None:
         raise unknown("review")
+    actor.require_own(row["user_id"], "the review")
     return Answer()

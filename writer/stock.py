@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from psycopg.rows import DictRow
 from pydantic import ConfigDict, Field
 
+from writer.access import Actor, Guarded, actor_of
 from writer.answers import StockAnswer
 from writer.execution import Answer, IfMatch, execute
 from writer.fields import Body, Id, identify
@@ -15,7 +16,7 @@ from writer.problems import INSUFFICIENT_INVENTORY, Problem, problems, unknown
 from writer.transaction import Database, announce, only
 from writer.version import check_version
 
-routes = APIRouter(tags=["catalog"])
+routes = APIRouter(tags=["catalog"], route_class=Guarded)
 
 LIMIT = 1_000_000_000  # of one change; far below what the column holds
 
@@ -31,12 +32,14 @@ class StockChange(Body):
 @routes.patch("/products/{product_id}/stock", response_model=StockAnswer, responses=problems(404, 409, 412))
 def change_stock(request: Request, product_id: Id, body: StockChange, if_match: IfMatch = None) -> Response:
     """Add to a product's stock or take from it, never below what orders have reserved."""
-    return execute(request, lambda db: restock(db, identify(product_id, "product"), body.delta, if_match))
+    return execute(
+        request, lambda db: restock(db, actor_of(request), identify(product_id, "product"), body.delta, if_match)
+    )
 
 
-def restock(db: Database, id: int, delta: int, if_match: str | None) -> Answer:
+def restock(db: Database, actor: Actor, id: int, delta: int, if_match: str | None) -> Answer:
     """The stock after the change."""
-    row = _lock(db, id)
+    row = _lock(db, actor, id)
     check_version(row["version"], if_match=if_match)
     available = row["on_hand"] - row["reserved"]
     if available + delta < 0:
@@ -61,18 +64,21 @@ def restock(db: Database, id: int, delta: int, if_match: str | None) -> Answer:
     return Answer(body=_stock(only(changed)))
 
 
-def _lock(db: Database, id: int) -> DictRow:
+def _lock(db: Database, actor: Actor, id: int) -> DictRow:
+    """Lock the stock alone, as orders do: a product never changes its seller."""
     row = db.execute(
         """
-        select product_id, on_hand, reserved, version
+        select stock.product_id, products.seller_id, stock.on_hand, stock.reserved, stock.version
         from stock
-        where product_id = %(id)s
-        for no key update
+        join products on products.id = stock.product_id
+        where stock.product_id = %(id)s
+        for no key update of stock
         """,
         {"id": id},
     ).fetchone()
     if row is None:
         raise unknown("product")
+    actor.require_own(row["seller_id"], "the product")
     return row
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from psycopg.rows import DictRow
 from pydantic import ConfigDict, Field
 
+from writer.access import Guarded, actor_of, forbidden
 from writer.answers import UserAnswer
 from writer.execution import Answer, IdempotencyKey, IfMatch, created, execute
 from writer.fields import Body, Email, Id, Name, Phone, Tier, Title, Url, Version, identify
@@ -15,7 +16,7 @@ from writer.problems import invalid, problems, unknown
 from writer.transaction import Database, announce, only
 from writer.version import check_version
 
-routes = APIRouter(tags=["users"])
+routes = APIRouter(tags=["users"], route_class=Guarded)
 
 Status = Literal["active", "suspended"]
 
@@ -62,6 +63,8 @@ def register_user(request: Request, body: UserRegistration, key: IdempotencyKey 
 @routes.patch("/users/{user_id}", response_model=UserAnswer, responses=problems(404, 409, 412))
 def change_user(request: Request, user_id: Id, body: UserChange, if_match: IfMatch = None) -> Response:
     """Change some fields of a user."""
+    if "loyalty_tier" in body.model_fields_set and not actor_of(request).may_all:
+        raise forbidden("nobody changes their own loyalty_tier; it takes the role operator")
     return execute(request, lambda db: change(db, identify(user_id, "user"), body, if_match))
 
 

@@ -6,10 +6,9 @@ import threading
 
 import pytest
 
-from projectors import registry
-from projectors.verify import oracle_of, verify
 from stack import chaos
 from stack.load import Load
+from stack.verification import verdicts_of
 from tests.backends import Native, Stack
 
 KILLED = ("projector-serving", "connect", "kafka", "postgres", "projector-analytics")
@@ -56,9 +55,6 @@ def test_killing_every_process_under_load_loses_and_doubles_nothing(stack: Stack
         thread.join()
     assert not failed, failed
     assert load.report.done["place_order"] > 20, load.report
-    verdicts = [
-        verify(stack.settings, oracle_of(model, stack.settings.models))
-        for model in registry.load(stack.settings.models).read_models
-    ]
+    verdicts = verdicts_of(stack.settings)
     assert [verdict for verdict in verdicts if verdict.differences] == []
     assert all(verdict.rows > 0 for verdict in verdicts)

@@ -13,11 +13,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier
 
 from cdc.control import ControlTopic, request_snapshot
-from projectors import registry
 from projectors.checkpoint import lsn_value
 from projectors.run import captured_tables
-from projectors.verify import oracle_of, verify
 from stack.load import Load
+from stack.verification import verdicts_of
 from tests.backends import Stack
 from tests.databases import eventually
 
@@ -94,10 +93,7 @@ def test_snapshot_under_load_after_the_slot_was_lost_brings_every_store_in_line(
         stack.kill("connect")
         stack.wait_healthy(120)
     assert mirror_equals_source(stack)
-    verdicts = [
-        verify(stack.settings, oracle_of(model, stack.settings.models))
-        for model in registry.load(stack.settings.models).read_models
-    ]
+    verdicts = verdicts_of(stack.settings)
     assert [verdict for verdict in verdicts if verdict.differences] == []
 
 

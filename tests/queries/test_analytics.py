@@ -207,3 +207,29 @@ def test_an_analytics_store_that_is_down_is_named(api: Api) -> None:
     answer = api.get("/analytics/orders/summary")
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/analytics-unavailable")
     assert api.get("/orders").status_code == 200
+
+
+def test_hours_hold_what_was_placed_in_them(api: Api, analytics: duckdb.DuckDBPyConnection) -> None:
+    analytics.execute(ROWS)
+    answer = api.get("/analytics/orders/hourly", start="2026-01-01", end="2026-01-03")
+    assert answer.json() == {
+        "start": "2026-01-01T00:00:00.000000Z",
+        "end": "2026-01-03T00:00:00.000000Z",
+        "currency": "EUR",
+        "by_hour": [
+            hour("2026-01-01T23:00:00Z", 1, 0, "10.01", "10.01"),
+            hour("2026-01-02T00:00:00Z", 1, 1, "0.00", None),
+            hour("2026-01-02T01:00:00Z", 1, 0, "10.02", "10.02"),
+        ],
+    }
+    assert api.get("/analytics/orders/hourly", start="2030-01-01").json()["by_hour"] == []
+
+
+def hour(at: str, orders: int, cancelled: int, revenue: str, average: str | None) -> dict[str, Any]:
+    return {
+        "hour": at,
+        "orders": orders,
+        "cancelled": cancelled,
+        "revenue": revenue,
+        "average_order_value": average,
+    }

@@ -9,10 +9,8 @@ import sys
 
 import httpx
 import psycopg
-import pytest
 
 from config.settings import Settings, environment_of
-from queries.__main__ import listen_address
 from tests.databases import eventually
 from tests.queries.harness import Api, Projector
 
@@ -59,18 +57,6 @@ def test_metrics_name_routes_and_never_ids(api: Api) -> None:
     metrics = api.get("/metrics").text
     assert 'readside_queries_request_duration_seconds_count{method="GET",route="/orders/{id}",status="404"}' in metrics
     assert "424242" not in metrics
-
-
-@pytest.mark.parametrize("address", ["0.0.0.0:8002", "192.0.2.1:8002", "[::]:8002", "example.org:8002"])
-def test_an_address_beyond_loopback_is_refused(address: str) -> None:
-    with pytest.raises(ValueError):
-        listen_address(address)
-
-
-def test_loopback_addresses_are_taken() -> None:
-    assert listen_address("127.0.0.1:8002") == ("127.0.0.1", 8002)
-    assert listen_address("[::1]:1") == ("::1", 1)
-    assert listen_address("localhost:1") == ("localhost", 1)
 
 
 def test_the_process_serves_and_stops_on_sigterm(projector: Projector, settings: Settings) -> None:

@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from config.settings import Settings, environment_of
-from stack import traffic
+from stack import activity, traffic
 from stack.load import Load, Pace, UnexpectedAnswer, Write
 from stack.ports import free
 from stack.process import spawn, stop, tail
@@ -88,6 +88,8 @@ def test_what_it_says_it_did_is_what_the_database_holds(writer: str, shop_databa
                    (select count(*) from price_changes) as prices,
                    (select count(*) from orders) as orders,
                    (select count(*) from payment_transactions) as payments,
+                   (select count(*) from reviews) as reviews,
+                   (select count(*) from posts) as posts,
                    count(*) filter (where status = 'cancelled') as cancelled,
                    count(*) filter (where status in ('shipped', 'delivered')) as shipped,
                    count(*) filter (where status = 'delivered') as delivered
@@ -100,6 +102,8 @@ def test_what_it_says_it_did_is_what_the_database_holds(writer: str, shop_databa
         done["change_price"],
         done["place_order"],
         done["pay_order"],
+        done["review_product"] - done["withdraw_review"],
+        done["write_post"] - done["delete_post"],
         done["cancel_order"],
         done["ship_order"],
         done["deliver_order"],
@@ -179,7 +183,7 @@ def commands(seed: int) -> list[tuple[str, Mapping[str, Any] | None]]:
 
     worker = traffic.Worker(shop=shop, random=Random(seed), send=send)
     for _ in range(100):
-        traffic.act(worker)
+        activity.act(worker)
     return sent
 
 

@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import httpx
 import jsonschema
 import psycopg
+import uvicorn
 from psycopg.sql import SQL, Identifier
 
+from config.identity import Identity
+from config.settings import Settings
 from tests.databases import eventually
+from writer.app import make_app
+from writer.transaction import open_pool
 
 ADDRESS = {"line1": "12 St James's Square", "city": "London", "country": "GB"}
+
+
+@contextmanager
+def serving(settings: Settings, writer_dsn: str) -> Iterator[str]:
+    """A running writer, as the role shop_writer; its URL."""
+    app = make_app(settings, open_pool(writer_dsn, 8), Identity(settings))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        eventually(lambda: server.started, what="the writer starts")
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 class Shop:

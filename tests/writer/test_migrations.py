@@ -18,7 +18,7 @@ def test_an_empty_database_gets_everything(shop_database: str) -> None:
     with psycopg.connect(shop_database, autocommit=True) as db:
         db.execute("drop schema public cascade")
         db.execute("create schema public authorization shop_owner")
-    assert migrate(shop_database) == ["0001_shop"]
+    assert migrate(shop_database) == ["0001_shop", "0002_callers"]
 
 
 def test_the_owner_owns_every_table(shop_database: str) -> None:

@@ -18,7 +18,6 @@ from psycopg.sql import SQL, Identifier
 from stack.ports import free
 from tests.databases import Postgres, eventually
 from tests.writer.harness import Shop
-from writer.listening import NotAllowed, host_and_port
 
 ADA = {"email": "ada@example.org", "first_name": "Ada", "last_name": "Lovelace"}
 
@@ -168,23 +167,6 @@ def test_the_writers_role_only_changes_rows(writer_dsn: str) -> None:
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 db.execute(statement)
-
-
-@pytest.mark.parametrize("address", ["0.0.0.0:8001", "192.0.2.1:8001", "[::]:8001", "example.org:80"])
-def test_the_writer_listens_on_loopback_alone(address: str) -> None:
-    with pytest.raises(NotAllowed, match=r"use 127\.0\.0\.1"):
-        host_and_port(address)
-
-
-@pytest.mark.parametrize("address", ["8001", "127.0.0.1", "127.0.0.1:x", "127.0.0.1:70000"])
-def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(NotAllowed, match="host:port"):
-        host_and_port(address)
-
-
-def test_loopback_addresses_are_accepted() -> None:
-    addresses = ("127.0.0.1:8001", "localhost:0", "[::1]:8001")
-    assert [host_and_port(address) for address in addresses] == [("127.0.0.1", 8001), ("localhost", 0), ("::1", 8001)]
 
 
 def test_the_process_stops_when_told_to(writer_dsn: str) -> None:
