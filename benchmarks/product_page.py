@@ -3,28 +3,28 @@
 Both are served over HTTP with the same settings, and asked by the same client for the same products: alone, one request at
 a time, and over 16, 256 and 10,000 open connections, all of them used in turn, with at most 256 requests under way. Before
 that the documents of a sample are compared, so that it is the same page. The client and PostgreSQL share the machine with
-both servers. Nothing is written meanwhile, but for the last figures: the read model with 100 reviews a second coming in.
+both servers. Nothing is written meanwhile, but for the last figures: what one more review costs, which shows on every page
+of its seller, and the read model with 100 reviews a second coming in.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from threading import Event, Thread
 
 import httpx
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks import catalogue
-from benchmarks.catalogue import BASE, PRODUCTS, SKEW, USERS
+from benchmarks import catalogue, reviewing
+from benchmarks.catalogue import BASE, PRODUCTS, SKEW
 from benchmarks.join import joining
 from benchmarks.pressure import Outcome, press
 from benchmarks.result import Result
 from config.settings import Settings
+from stack.freshness import percentile
 
 #: The components of the stack that it needs.
 NEEDS = "postgres,kafka,connect,projector-serving,queries"
@@ -32,13 +32,7 @@ NEEDS = "postgres,kafka,connect,projector-serving,queries"
 _COMPARED = 200
 _LEAST = 300  # answers that a mode's percentiles are told from, however long they take
 _REVIEWS_PER_S = 100.0
-_WRITING = "model_256_while_writing"
-
-_REVIEW = """
-    insert into reviews (product_id, user_id, rating, body)
-    values (%(product)s, %(user)s, %(rating)s, 'As good as they say, and then some')
-        on conflict do nothing
-"""
+_ONE_BY_ONE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +60,12 @@ def run(settings: Settings) -> Result:
             outcomes[f"join_{mode.name}"] = mode.press(join)
     for mode in _MODES:
         outcomes[f"model_{mode.name}"] = mode.press(settings.queries_address)
-    with _writing(settings) as written:
-        outcomes[_WRITING] = _BUSY.press(settings.queries_address)
+    one_by_one = reviewing.readable_ms(settings, _ONE_BY_ONE)
+    with reviewing.coming_in(settings, _REVIEWS_PER_S) as written:
+        outcomes["model_256_while_writing"] = _BUSY.press(settings.queries_address)
+    ended = time.monotonic()
+    catalogue.await_readable(settings)
+    behind_s = time.monotonic() - ended
     figures: dict[str, float | int | str] = {"products": PRODUCTS, "reviews": catalogue.REVIEWS, **loaded.figures}
     figures["pages_compared"] = compared
     for name, outcome in outcomes.items():
@@ -77,7 +75,12 @@ def run(settings: Settings) -> Result:
             f"{name}_requests_per_s": outcome.requests_per_s,
             f"{name}_requests": outcome.requests,
         }
-    figures["reviews_written_meanwhile_per_s"] = written() / (_BUSY.seconds + 1)
+    figures |= {
+        "written_meanwhile_reviews": written(),
+        "written_meanwhile_readable_after_s": behind_s,
+        "one_review_readable_p50_ms": percentile(one_by_one, 0.5),
+        "one_review_readable_p99_ms": percentile(one_by_one, 0.99),
+    }
     figures["errors"] = sum(outcome.errors for outcome in outcomes.values())
     return Result(name="product-page", figures=figures | _ratios(outcomes), goals=_goals(outcomes))
 
@@ -125,28 +128,3 @@ def _compare(model: str, join: str) -> int:
             if by_model.status_code != 200 or by_model.json() != by_join.json():
                 raise RuntimeError(f"the join's page of product {id} is not the read model's")
     return len(ids)
-
-
-@contextmanager
-def _writing(settings: Settings) -> Generator[Callable[[], int]]:
-    """Reviews come in, at a rate, while the block runs; how many did."""
-    assert settings.writer_dsn is not None
-    dsn, over, choose, written = settings.writer_dsn.get_secret_value(), Event(), random.Random(time.time_ns()), [0]
-
-    def write() -> None:
-        began = time.monotonic()
-        with psycopg.connect(dsn) as writer:
-            while not over.wait(max(0.0, began + written[0] / _REVIEWS_PER_S - time.monotonic())):
-                product, user = choose.randrange(PRODUCTS), choose.randrange(USERS)
-                review = {"product": BASE + product, "user": BASE + user, "rating": choose.randint(1, 5)}
-                with writer.transaction():
-                    writer.execute(_REVIEW, review)
-                written[0] += 1
-
-    thread = Thread(target=write)
-    thread.start()
-    try:
-        yield lambda: written[0]
-    finally:
-        over.set()
-        thread.join()

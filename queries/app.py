@@ -67,6 +67,11 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+        },  # asked at each request; /metrics tells all there is
         responses={422: description.refusal(422)},
     )
     app.state.identity = identity
