@@ -32,27 +32,6 @@ def conforms(url: str, document: dict[str, Any], *, headers: Mapping[str, str], 
         _try(found.ok(), headers, may_be_503)
 
 
-def least(document: dict[str, Any], name: str) -> Any:
-    """The least value that a schema of the document allows: what stands for a stored document here."""
-    return _least({"$ref": f"#/components/schemas/{name}"}, document["components"]["schemas"])
-
-
-def _least(schema: dict[str, Any], schemas: dict[str, Any]) -> Any:
-    if "$ref" in schema:
-        return _least(schemas[schema["$ref"].rpartition("/")[2]], schemas)
-    if "anyOf" in schema:
-        return None if {"type": "null"} in schema["anyOf"] else _least(schema["anyOf"][0], schemas)
-    for known in ("const", "enum", "examples"):
-        if known in schema:
-            return schema[known] if known == "const" else schema[known][0]
-    if schema["type"] == "object":
-        return {name: _least(schema["properties"][name], schemas) for name in schema.get("required", [])}
-    formats = {"date": "2026-01-01", "date-time": "2026-01-01T00:00:00Z"}
-    return {"array": [], "boolean": False, "integer": schema.get("minimum", 0), "number": schema.get("minimum", 0)}.get(
-        schema["type"], formats.get(schema.get("format", ""), "")
-    )
-
-
 def _try(operation: Any, headers: Mapping[str, str], may_be_503: frozenset[str]) -> None:
     wanted = [
         operation.as_strategy(generation_mode=mode)
