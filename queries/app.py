@@ -11,6 +11,7 @@ import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from config.identity import Identity
@@ -52,6 +53,9 @@ _PROBLEM: dict[str, Any] = {
     },
 }
 
+#: The framework would ask at each request whether somebody wants its telemetry; what there is, /metrics tells.
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+
 server = APIRouter(route_class=access.Guarded, tags=["server"])
 
 
@@ -88,11 +92,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        telemetry={
-            "tracing": False,
-            "metrics": False,
-            "logs": False,
-        },  # asked at each request; /metrics tells all there is
+        telemetry=_NO_TELEMETRY,
         responses={422: _PROBLEM, "default": _PROBLEM},
     )
     app.state.identity = identity
