@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import jwt
 
 from config.keys import Keys, keys_of
 from config.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 Role: TypeAlias = Literal["customer", "seller", "analyst", "operator"]
 
@@ -50,6 +53,10 @@ class Identity:
 
     def __init__(self, settings: Settings) -> None:
         self._verifier = _Verifier(settings) if settings.auth == "jwt" else None
+        if self._verifier is None and (settings.jwt_key or settings.jwks):
+            logger.warning(
+                "there is a key, and nobody is asked for a token; set READSIDE_AUTH=jwt", extra={"action": "auth_open"}
+            )
 
     @property
     def asks(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -129,19 +129,6 @@ def shows_private(scope: Scope, user_id: str) -> bool:
     """Whether the caller is shown the private fields of this user: it is they, or an operator."""
     user = whose(scope)
     return user is None or (user != NO_USER and user == key_of(user_id))
-
-
-def describe(document: dict[str, Any], *, asks: bool) -> None:
-    """Put into an OpenAPI document where a token is needed, and the refusals of those who have none that does."""
-    document.setdefault("components", {})["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-    for path, operations in document["paths"].items():
-        for method, described in operations.items():
-            rule = RULES.get(f"{method.upper()} {path}", OPERATOR)
-            if rule.asks:
-                responses = described["responses"]
-                responses |= {status: responses["default"] for status in (("401",) if rule.anybody else ("401", "403"))}
-                if asks:
-                    described["security"] = [{"bearer": []}, *([{}] if rule.anybody else [])]
 
 
 def require_guards(app: FastAPI) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib import resources
-from typing import Any
 
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from config.identity import Identity
 from config.settings import Settings
-from queries import access, adhoc, orders, posts, problems, products, summary, users
+from queries import access, adhoc, description, orders, posts, problems, products, summary, users
 from queries.analytics import Analytics
 from queries.documents import Documents
 from queries.health import collect
@@ -33,25 +31,6 @@ SPARE_THREADS = 16  # for the routes that never block: probes and metrics answer
 ROUTERS = (orders.router, products.router, users.router, posts.router, summary.router, adhoc.router)
 #: What is read by id, which has a shorter way to its answer.
 RESOURCES = (orders.DETAILS, products.PAGE, users.PROFILE, posts.PAGE)
-
-_PROBLEM: dict[str, Any] = {
-    "description": "A problem (RFC 9457)",
-    "content": {
-        problems.MEDIA_TYPE: {
-            "schema": {
-                "type": "object",
-                "required": ["type", "title", "status", "detail"],
-                "properties": {
-                    "type": {"type": "string", "enum": [f"/problems/{name}" for name in KINDS]},
-                    "title": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "detail": {"type": "string"},
-                    "errors": {"type": "array", "items": {"type": "object"}},
-                },
-            }
-        }
-    },
-}
 
 #: The framework would ask at each request whether somebody wants its telemetry; what there is, /metrics tells.
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
@@ -93,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         telemetry=_NO_TELEMETRY,
-        responses={422: _PROBLEM, "default": _PROBLEM},
+        responses={422: description.refusal(422)},
     )
     app.state.identity = identity
     app.state.looking = Gate(HEALTH_LOOKS)
@@ -103,19 +82,11 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (*ROUTERS, server):
         app.include_router(router)
     access.require_guards(app)
-    app.openapi = lambda: _openapi(app, asks=identity.asks)
+    app.openapi = lambda: description.openapi(app, asks=identity.asks)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(ShortWay, resources=RESOURCES)
     app.add_middleware(RequestTimer)
     return app
-
-
-def _openapi(app: FastAPI, *, asks: bool) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        access.describe(document, asks=asks)
-        app.openapi_schema = document
-    return app.openapi_schema
 
 
 @server.get("/livez", response_class=PlainTextResponse)

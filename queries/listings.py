@@ -17,6 +17,8 @@ from queries.problems import Problem
 from queries.store import Store, statement_over
 from queries.tokens import Demand
 
+_FEW = 10_000  # rows that are fetched by their ids and sorted in some 20 ms
+
 
 class Page(BaseModel):
     """The query parameters of every list; a route's filters are further fields of a subclass."""
@@ -69,6 +71,20 @@ class Gathering:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """Rows that an index of their own finds, in no order, such as those with some words: conditions on a row ``m``.
+
+    The planner cannot know how many there are. Few are fetched by their ids and sorted; of many, the first come soon
+    enough when the list is read in its order.
+    """
+
+    exact: sql.Composable
+    #: In force when no row of the whole read model, whatever the other filters, is an exact one.
+    near: sql.Composable | None = None
+    values: Mapping[str, str | int | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
     """The resource a list belongs to; without it the answer is ``not-found``, not an empty list."""
 
@@ -84,18 +100,26 @@ def listing(
     filters: Sequence[Filter] = (),
     owner: Owner | None = None,
     gathering: Gathering | None = None,
+    candidates: Candidates | None = None,
 ) -> Response:
     """Answer with one page, ``{items, next_cursor}``. Pages neither repeat nor miss a row that stays where it is."""
     active = [chosen for chosen in filters if chosen.active]
     parameters: dict[str, object] = {name: value for chosen in active for name, value in chosen.values.items()}
     key = owner.key if owner else None
-    scope = json.dumps([what.model, what.sort, gathering is not None, key, parameters], sort_keys=True)
+    searched = dict(candidates.values) if candidates else {}
+    scope = json.dumps([what.model, what.sort, gathering is not None, key, parameters | searched], sort_keys=True)
     conditions = [chosen.composed for chosen in active]
     if page.cursor is not None:
         parameters["after"], parameters["after_id"] = cursors.decode(scope, page.cursor)
         conditions.append(_after(what))
-    parameters |= {"rows": page.limit + 1, "owner": key, **(gathering.values if gathering else {})}
-    statement = statement_over(_rows(what, conditions, owner, gathering), what.model, _order(what, "q"))
+    parameters |= {"rows": page.limit + 1, "owner": key, "most": _FEW, **searched}
+    rows = _page(what, conditions)
+    if gathering is not None:
+        parameters |= gathering.values
+        rows = _gathered(what, conditions, gathering)
+    if candidates is not None:
+        rows = _among(what, conditions, candidates)
+    statement = statement_over(_owned(rows, owner), what.model, _order(what, "q"))
     try:
         snapshot = store.read(statement, parameters, demand)
     except psycopg.DataError as error:  # only a cursor made by hand gets here: all else is bound with its own type
@@ -123,29 +147,12 @@ def _order(what: Listing, rows: LiteralString, sort: str = "sort") -> sql.Compos
     return sql.SQL(", ").join([sql.SQL("{} {}").format(column, direction) for column in columns])
 
 
-def _rows(
-    what: Listing, conditions: Sequence[sql.Composable], owner: Owner | None, gathering: Gathering | None
-) -> sql.Composed:
-    """One more row than the page shows, so that its end is known; and whether the owner is there, rows or none."""
+def _owned(page: sql.Composed, owner: Owner | None) -> sql.Composed:
+    """The page's rows, and whether the owner is there, rows or none."""
     known = sql.SQL("true")
     if owner is not None:
         known = sql.SQL("exists (select 1 from {owner} o where o.id = %(owner)s::bigint)").format(
             owner=sql.Identifier("read_models", owner.model)
-        )
-    page = _page(what, conditions)
-    if gathering is not None:
-        page = sql.SQL(
-            """
-            select p.*
-              from ({groups}) g(key)
-             cross join lateral ({page}) p
-             order by {order}
-             limit %(rows)s
-            """
-        ).format(
-            groups=sql.SQL(gathering.groups),
-            page=_page(what, [sql.SQL("m.{} = g.key").format(sql.Identifier(gathering.column)), *conditions]),
-            order=_order(what, "p"),
         )
     return sql.SQL(
         """
@@ -156,7 +163,53 @@ def _rows(
     ).format(known=known, page=page)
 
 
+def _gathered(what: Listing, conditions: Sequence[sql.Composable], gathering: Gathering) -> sql.Composed:
+    return sql.SQL(
+        """
+        select p.*
+          from ({groups}) g(key)
+         cross join lateral ({page}) p
+         order by {order}
+         limit %(rows)s
+        """
+    ).format(
+        groups=sql.SQL(gathering.groups),
+        page=_page(what, [sql.SQL("m.{} = g.key").format(sql.Identifier(gathering.column)), *conditions]),
+        order=_order(what, "p"),
+    )
+
+
+def _among(what: Listing, conditions: Sequence[sql.Composable], candidates: Candidates) -> sql.Composed:
+    model = sql.Identifier("read_models", what.model)
+    condition, near = candidates.exact, sql.SQL("")
+    if candidates.near is not None:
+        instead = sql.SQL("not exists (select from exact) and {}").format(candidates.near)
+        near = sql.SQL("union all select m.id from {} m where {}").format(model, instead)
+        condition = sql.SQL("({} or ({}))").format(candidates.exact, instead)
+    # Of the two halves one is not run: what decides is computed before either.
+    many = sql.SQL("(select count(*) from found) > %(most)s")
+    few = sql.SQL("m.id = any(array(select id from found where (select count(*) from found) <= %(most)s))")
+    return sql.SQL(
+        """
+        with exact as materialized (select m.id from {model} m where {exact} limit %(most)s + 1),
+             found as materialized (select id from exact {near} limit %(most)s + 1)
+        select p.*
+          from (({ordered}) union all ({fetched})) p
+         order by {order}
+         limit %(rows)s
+        """
+    ).format(
+        model=model,
+        exact=candidates.exact,
+        near=near,
+        ordered=_page(what, [many, condition, *conditions]),
+        fetched=_page(what, [few, *conditions]),
+        order=_order(what, "p"),
+    )
+
+
 def _page(what: Listing, conditions: Sequence[sql.Composable]) -> sql.Composed:
+    """One more row than the page shows, so that its end is known."""
     return sql.SQL(
         """
         select m.id, m.{sort} as sort, m.document

@@ -13,7 +13,7 @@ from queries.answers.orders import OrderDetails, OrderListItem
 from queries.documents import View
 from queries.listings import Filter, Listing, Owner, Page, listing
 from queries.resources import MinVersion, Resource, key_of, resource
-from queries.search import search_filter
+from queries.search import search
 from queries.tokens import Headers, demand_of
 
 router = APIRouter(route_class=Guarded, tags=["orders"])
@@ -66,8 +66,6 @@ def user_orders(request: Request, id: str, page: Annotated[OrderPage, Query()], 
 def orders(request: Request, page: Annotated[OrderSearch, Query()], headers: Headers) -> Response:
     """All orders that match, newest first."""
     state = request.app.state
-    filters = (
-        search_filter(ITEMS.model, page.search),
-        Filter("m.status = %(status)s", {"status": page.status}),
-    )
-    return listing(state.store, ITEMS, page, demand_of(headers, state.settings), filters)
+    filters = (Filter("m.status = %(status)s", {"status": page.status}),)
+    demand, found = demand_of(headers, state.settings), search(page.search)
+    return listing(state.store, ITEMS, page, demand, filters, candidates=found)

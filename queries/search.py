@@ -6,41 +6,35 @@ import re
 
 from psycopg import sql
 
-from queries.listings import Filter
+from queries.listings import Candidates
 
 #: A word that may be a misspelled one. A number is meant as it is typed, and of short words too many are alike.
 _SPELLED = re.compile(r"[^\W\d_]{4,}", re.UNICODE)
 
 _EXACT = sql.SQL("m.search @@ to_tsquery('simple', %(search)s)")
-# Looked for only when no row matches exactly, whatever the other filters: a slip gives all near matches, and a search
-# that was typed right gives nothing else. One condition, so that the pages of one search are of one kind.
-_NEAR = sql.SQL(
-    """({exact} or (
-        not exists (select 1 from {model} m where {exact})
-        and {words}))"""
-)
 
 
-def search_filter(model: str, search: str | None) -> Filter:
-    """A filter on ``model``'s columns ``search`` (tsvector, simple) and ``names`` (text, lower case, trigrams indexed)."""
-    words = (search or "").split()
+def search(text: str | None) -> Candidates | None:
+    """The rows that match by their columns ``search`` (tsvector, simple) and ``names`` (lower case, trigrams indexed).
+
+    Near matches are shown only when nothing matches exactly: a slip gives all of them, and a search that was typed right
+    gives nothing else.
+    """
+    words = (text or "").split()
     if not words:
-        return Filter(_EXACT, {"search": None})
+        return None
     values: dict[str, str | int | None] = {"search": " & ".join(map(_prefix, words))}
     if not any(map(_SPELLED.fullmatch, words)):
-        return Filter(_EXACT, values)
-    conditions: list[sql.Composable] = []
+        return Candidates(exact=_EXACT, values=values)
+    near: list[sql.Composable] = []
     for number, word in enumerate(words):
         values[f"prefix{number}"] = _prefix(word)
         condition = sql.SQL("m.search @@ to_tsquery('simple', {})").format(sql.Placeholder(f"prefix{number}"))
         if _SPELLED.fullmatch(word):
             values[f"word{number}"] = word.lower()
             condition = sql.SQL("({} or m.names %%> {})").format(condition, sql.Placeholder(f"word{number}"))
-        conditions.append(condition)
-    near = _NEAR.format(
-        exact=_EXACT, model=sql.Identifier("read_models", model), words=sql.SQL(" and ").join(conditions)
-    )
-    return Filter(near, values)
+        near.append(condition)
+    return Candidates(exact=_EXACT, near=sql.SQL(" and ").join(near), values=values)
 
 
 def _prefix(word: str) -> str:

@@ -41,7 +41,9 @@ def ask(settings: Settings, statement: str) -> tuple[dict[str, Any], str]:
         ) from exc
     if response.is_error:
         problem = response.json()
-        raise StackError(f"{problem['title']}: {problem.get('detail', '')}{bearer.advice(response.status_code)}")
+        said = f"{problem['title']}: {problem.get('detail', '')}"
+        advice = bearer.advice(response.status_code)
+        raise StackError(said.rstrip(".") + advice if advice else said)
     return response.json(), response.headers.get("Readside-As-Of", "unknown")
 
 

@@ -71,10 +71,14 @@ def already_running(data_dir: Path) -> AlreadyRunning:
     )
 
 
+#: Where a command is started from says who gives it and which key there is: a token in a file would be everybody's.
+_KEPT_OUT = {"data_dir", "jwt_key", "token"}
+
+
 def publish_settings(settings: Settings) -> None:
     """Write the run file; `Settings` reads it."""
     values: dict[str, Any] = {name: getattr(settings, name) for name in type(settings).model_fields}
-    plain = {name: _plain(value) for name, value in values.items() if value is not None and name != "data_dir"}
+    plain = {name: _plain(value) for name, value in values.items() if value is not None and name not in _KEPT_OUT}
     # A JSON string, number, boolean or list is written the same in TOML.
     write_private(settings.data_dir / RUN_FILE, "".join(f"{name} = {json.dumps(plain[name])}\n" for name in plain))
 

@@ -67,6 +67,14 @@ def test_an_open_server_takes_everybody_for_its_operator() -> None:
     assert who.caller([]) is who.caller([(b"authorization", b"Bearer nonsense")]) is ANYONE
 
 
+def test_a_key_that_nobody_uses_is_mentioned(caplog: pytest.LogCaptureFixture) -> None:
+    Identity(Settings())
+    assert not caplog.records
+    Identity(Settings(jwt_key=SecretStr(SECRET)))
+    assert ["set READSIDE_AUTH=jwt" in record.message for record in caplog.records] == [True]
+    assert SECRET not in caplog.text
+
+
 def test_a_token_tells_who_calls_and_their_roles() -> None:
     for who, text in (
         (of(), token("customer", "seller")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from config.settings import Settings
 from stack import state, up
@@ -143,6 +145,15 @@ def test_component_that_never_starts_is_given_up_with_the_end_of_its_log(started
 def test_secrets_are_for_their_owner_alone(small: Native) -> None:
     for name in ("secrets.json", "run.toml", "stack.json"):
         assert (small.settings.data_dir / name).stat().st_mode & 0o077 == 0
+
+
+def test_keys_and_tokens_stay_where_they_were_given(tmp_path: Path) -> None:
+    state.publish_settings(
+        Settings(data_dir=tmp_path, jwt_key=SecretStr("a-key"), token=SecretStr("a-token"), slot="s")
+    )
+    written = (tmp_path / "run.toml").read_text()
+    assert 'slot = "s"' in written
+    assert not re.search("a-key|a-token", written)
 
 
 def test_server_runs_as_nobody_in_particular_when_root_starts_it(small: Native) -> None:
