@@ -9,6 +9,7 @@ from importlib import resources
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from config.identity import Identity
@@ -30,6 +31,9 @@ SPARE_THREADS = 16  # for the routes that never block: probes and metrics answer
 ROUTERS = (orders.router, products.router, users.router, posts.router, summary.router, adhoc.router)
 #: What is read by id, which has a shorter way to its answer.
 RESOURCES = (orders.DETAILS, products.PAGE, users.PROFILE, posts.PAGE)
+
+#: The framework would ask at each request whether somebody wants its telemetry; what there is, /metrics tells.
+_NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 
 server = APIRouter(route_class=access.Guarded, tags=["server"])
 
@@ -67,11 +71,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        telemetry={
-            "tracing": False,
-            "metrics": False,
-            "logs": False,
-        },  # asked at each request; /metrics tells all there is
+        telemetry=_NO_TELEMETRY,
         responses={422: description.refusal(422)},
     )
     app.state.identity = identity
