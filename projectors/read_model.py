@@ -123,10 +123,10 @@ class ReadModel:
         return fingerprint(parts)
 
     def _require_plain(self) -> None:
-        if declared := {name for name in self.reads if is_declared(name)}:
+        if models := {name for name in self.reads if name.startswith("read_models.")}:
             raise DeclarationError(
-                f"{self.name} of the analytics store reads {listed(declared)}, and declared relations are read in the "
-                "serving store only; take mirror.… instead: a column store counts fast"
+                f"{self.name} of the analytics store reads {listed(models)}; there, take mirror.…, or a rollup that is "
+                "declared of that read model, as rollups.…"
             )
         if self.mirror_indexes or self.extensions:
             raise DeclarationError(f"{self.name}: the analytics store has no mirror_indexes or extensions; remove them")
@@ -177,11 +177,11 @@ class Declarations:
         for model in self.read_models:
             if unknown := model.histories - known:
                 raise DeclarationError(f"{model.name} reads history.{listed(unknown)}, which is not declared")
-        references = self._served().keys()
         for declared in (*self.read_models, *self.rollups):
+            references = self._declared_for(declared.store).keys()
             if unknown := {name for name in declared.reads if is_declared(name)} - references:
                 raise DeclarationError(
-                    f"{declared.name} reads {listed(unknown)}, which is not declared for the serving store; "
+                    f"{declared.name} reads {listed(unknown)}, which is not declared for the {declared.store} store; "
                     "add it to Declarations(…), or correct the name"
                 )
         _ = self.maintained
@@ -196,11 +196,10 @@ class Declarations:
     @property
     def maintained(self) -> tuple[ReadModel | Rollup, ...]:
         """Read models and rollups, each after all that it reads. Raises DeclarationError for a cycle."""
-        served = self._served()
-        analytics = tuple(model for model in self.read_models if model.store == "analytics")
-        graph = {name: sorted(declared.reads & served.keys()) for name, declared in served.items()}
+        declared = self._declared_for("serving") | self._declared_for("analytics")
+        graph = {name: sorted(one.reads & declared.keys()) for name, one in declared.items()}
         try:
-            return tuple(served[name] for name in TopologicalSorter(graph).static_order()) + analytics
+            return tuple(declared[name] for name in TopologicalSorter(graph).static_order())
         except CycleError as exc:
             circle = " reads ".join(reversed(exc.args[1]))
             raise DeclarationError(f"{circle}: none of them can be first; take one of these reads away") from exc
@@ -237,6 +236,6 @@ class Declarations:
             tuple(r for r in self.rollups if r.store == store),
         )
 
-    def _served(self) -> dict[str, ReadModel | Rollup]:
-        served = (*self.rollups, *(model for model in self.read_models if model.store == "serving"))
-        return {declared.reference: declared for declared in served}
+    def _declared_for(self, store: StoreName) -> dict[str, ReadModel | Rollup]:
+        declared = (one for one in (*self.rollups, *self.read_models) if one.store == store)
+        return {one.reference: one for one in declared}

@@ -78,11 +78,6 @@ class Rollup:
         return fingerprint((self.of, self.query, self.comment, *self.key, *self.indexes))
 
     def _require_place(self) -> None:
-        if self.store != "serving":
-            raise DeclarationError(
-                f"rollup {self.name} is declared for the {self.store} store, which has none yet: a column store counts "
-                "fast; make it a read model there, or declare it for the serving store"
-            )
         if self.of.startswith(("mirror.", "history.")):
             raise DeclarationError(
                 f"rollup {self.name} is of {self.of}; name a source table alone, as in of={self.of.partition('.')[2]!r}, "

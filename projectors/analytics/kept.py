@@ -1,19 +1,21 @@
-"""What the analytics store keeps up: the tables that its read models read, and these, less what is parked."""
+"""What the analytics store keeps up: the tables that its declarations read, and theirs, less what is parked."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import duckdb
 
 from cdc.catalog import Table
 from cdc.shapes import Shapes
 from projectors.alteration import Plan, require_tables, with_missing
+from projectors.analytics.declared import broken, make, stored_relation
 from projectors.analytics.following import follow_source, make_anew, remember, remembered
-from projectors.analytics.mirror import literal, mirror_sql, quoted
-from projectors.parking import behind, parked_with, without
-from projectors.read_model import Declarations, ReadModel
+from projectors.analytics.relation import Relation, relation_of
+from projectors.parking import behind, parked_with, readers, without
+from projectors.read_model import Declarations
+from projectors.rollup import Rollup
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +30,11 @@ class Kept:
     ) -> None:
         """See AnalyticsStore."""
         self.tables = {t.qualified: t for t in tables if t.mirror in declarations.tables}  #: by schema.table
-        self.models = declarations.read_models
-        self.columns: dict[str, list[str]] = {}  #: by read model
+        self.maintained = declarations.maintained  #: read models and rollups, each after what it reads
+        self.relations: dict[str, Relation] = {}  #: tables of the mirror, rollups and read models, by reference
         self.plan = Plan()
-        self.stale: frozenset[str] = frozenset()  #: read models that were parked and have fallen behind
-        self.parked: dict[str, str] = {}  #: read models that stand still, and why
+        self.stale: frozenset[str] = frozenset()  #: declared tables that were parked and have fallen behind
+        self.parked: dict[str, str] = {}  #: declared tables that stand still, and why
         self.incomplete: dict[str, str] = {}  #: read models of which rows may be behind, and why
         self.dead_letters = 0
         self._declarations = declarations
@@ -61,43 +63,45 @@ class Kept:
         self.plan.doubts.clear()
         return frozenset(table.mirror for table in doubtful)
 
-    def prepare_models(self, connection: Connection) -> frozenset[str]:
-        """Make the read models that are missing or were built from another declaration; returns their names: now empty."""
+    @property
+    def captured(self) -> frozenset[str]:
+        """The declared relations whose old and new rows another one takes in."""
+        return self._declarations.captured
+
+    def readers_of(self, tables: Collection[str]) -> frozenset[str]:
+        """The names of all that read one of these source tables, or something that does."""
+        return self._declarations.readers_of(tables)
+
+    def prepare_declared(self, connection: Connection) -> frozenset[str]:
+        """Make the tables that are missing or were built from another declaration; returns their names: now empty."""
         built = dict(connection.execute("select name, fingerprint from readside.declared").fetchall())
-        made = [model for model in self.models if built.get(model.name) != model.fingerprint]
-        for model in made:
-            name = quoted(model.name)
-            connection.execute(f"drop table if exists main.{name}")
-            connection.execute(f"create table main.{name} ({model.columns})")
-            connection.execute(f"comment on table main.{name} is {literal(model.comment)}")
-            connection.execute("delete from readside.declared where name = $name", {"name": model.name})
-            connection.execute(
-                "insert into readside.declared (name, fingerprint) values ($name, $fingerprint)",
-                {"name": model.name, "fingerprint": model.fingerprint},
-            )
-        self.columns = {
-            model.name: [
-                row[0]
-                for row in connection.execute(
-                    "select column_name from duckdb_columns() where schema_name = 'main' and table_name = $name "
-                    "order by column_index",
-                    {"name": model.name},
-                ).fetchall()
-            ]
-            for model in self.models
-        }
-        return frozenset(model.name for model in made)
+        wanted = self._declarations.fingerprints()
+        self.relations = {table.mirror: relation_of(table) for table in self.tables.values()}
+        made: set[str] = set()
+        for declared in self.maintained:
+            if built.get(declared.name) != wanted[declared.name]:
+                if isinstance(declared, Rollup) and declared.of not in self.relations:
+                    continue  # what it reads is parked, and so will it be
+                make(connection, declared, self.relations)
+                connection.execute("delete from readside.declared where name = $name", {"name": declared.name})
+                connection.execute(
+                    "insert into readside.declared (name, fingerprint) values ($name, $fingerprint)",
+                    {"name": declared.name, "fingerprint": wanted[declared.name]},
+                )
+                made.add(declared.name)
+            self.relations[declared.reference] = stored_relation(connection, declared)
+        return frozenset(made)
 
     def park(self, connection: Connection, made: Collection[str] = ()) -> None:
-        """Leave read models as they stand that read what is parked, or that cannot be computed on the mirror any more.
+        """Leave declared tables as they stand that read what is parked, or cannot be computed on the mirror any more.
 
         One that was just ``made`` from a new declaration fails for all to see instead.
         """
         tables = {name.partition(".")[2]: why for name, why in self.plan.parked.items()}
         parked = parked_with(self._declarations, tables)
         if not self.plan.doubts:  # the mirror would not be what they will read
-            models = [m for m in self._declarations.read_models if m.name not in parked and m.name not in made]
-            parked |= _broken(models, self.tables.values())
+            parked |= broken(without(self._declarations, parked).maintained, self.tables.values(), made)
+            parked |= readers(self._declarations, parked)
         before = connection.execute("select name from readside.declared where parked is not null").fetchall()
         self.stale = frozenset(name for (name,) in before if name not in parked)
         connection.execute("update readside.declared set parked = null")
@@ -106,7 +110,7 @@ class Kept:
             connection.execute(
                 "update readside.declared set parked = $why where name = $name", {"name": name, "why": why}
             )
-        self.models = without(self._declarations, parked).read_models
+        self.maintained = without(self._declarations, parked).maintained
         self.parked = parked
 
     def count_letters(self, by_table: Mapping[str, int]) -> None:
@@ -115,28 +119,3 @@ class Kept:
         counts = behind(self._declarations, {table.partition(".")[2]: count for table, count in by_table.items()})
         told = {name: f"{count} dead letters" for name, count in counts.items()}
         self.incomplete = told | {name: f"parked: {why}" for name, why in self.parked.items()}
-
-
-def _broken(models: Sequence[ReadModel], tables: Iterable[Table]) -> dict[str, str]:
-    """Why each of these cannot be computed on such a mirror; asked of a database of its own, for an error in the store's
-    would end the transaction that asks."""
-    broken: dict[str, str] = {}
-    with duckdb.connect() as scratch:
-        scratch.execute("create schema mirror")
-        for table in tables:
-            scratch.execute(mirror_sql(table).create)
-        for model in models:
-            broken |= _why_broken(scratch, model)
-    return broken
-
-
-def _why_broken(connection: Connection, model: ReadModel) -> dict[str, str]:
-    # Binding is enough to see a column that is not there any more; nothing is read.
-    try:
-        for table, keys in model.affected_by.items():
-            connection.execute(f"explain with changed as (from mirror.{quoted(table)}) {keys}")
-        names = ", ".join(f"null as {quoted(name)}" for name in model.key)
-        connection.execute(f"explain with affected as (select {names}) {model.query}")
-    except duckdb.BinderException as exc:
-        return {model.name: str(exc).partition(chr(10))[0]}
-    return {}

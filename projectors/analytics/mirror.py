@@ -81,8 +81,9 @@ class MirrorSql:
 
 def mirror_sql(table: Table) -> MirrorSql:
     """Build them from the table's catalogue entry."""
-    mirror, changed = f"mirror.{quoted(table.mirror)}", f"temp.{quoted('changed_' + table.mirror)}"
+    mirror, changed = f"mirror.{quoted(table.mirror)}", changed_rows(table)
     sent = carried(table)
+    sign = quoted(sign_of([column.name for column in sent]))
     columns = ", ".join(f"{quoted(c.name)} {duckdb_type(c)}" for c in sent)
     names = ", ".join(quoted(c.name) for c in sent)
     keys = table.keys
@@ -98,7 +99,7 @@ def mirror_sql(table: Table) -> MirrorSql:
     snapshot = f"temp.{quoted('snapshot_' + table.mirror)}"
     return MirrorSql(
         create=f"create table if not exists {mirror} ({columns})",
-        create_changed=f"create or replace temporary table {changed} ({columns})",
+        create_changed=f"create or replace temporary table {changed} ({sign} tinyint not null, {columns})",
         stage=f"""
             create or replace temporary table staged as
             select {values}
@@ -113,9 +114,12 @@ def mirror_sql(table: Table) -> MirrorSql:
             select {", ".join(f"{_value(c)} as {quoted(c.name)}" for c in keys)}
               from (select from_json_strict(row, {_shape(keys)}) as x from incoming) i
         """,
-        remember_old=f"insert into {changed} select m.* from {mirror} m semi join staged s using ({key_names})",
-        remember_new=f"insert into {changed} select {names} from staged",
-        remember_all=f"insert into {changed} select {names} from {mirror}",
+        remember_old=f"""
+            insert into {changed} ({sign}, {names})
+            select -1, {names} from (select m.* from {mirror} m semi join staged s using ({key_names}))
+        """,
+        remember_new=f"insert into {changed} ({sign}, {names}) select 1, {names} from staged",
+        remember_all=f"insert into {changed} ({sign}, {names}) select -1, {names} from {mirror}",
         delete=f"delete from {mirror} m using staged s where {same}",
         insert=f"insert into {mirror} ({names}) select {names} from staged",
         clear=f"delete from {mirror}",
@@ -127,7 +131,7 @@ def mirror_sql(table: Table) -> MirrorSql:
         apply_snapshot=(
             f"create or replace temporary table gone as select {names} from {mirror} except select {names} from {snapshot}",
             f"create or replace temporary table come as select {names} from {snapshot} except select {names} from {mirror}",
-            f"insert into {changed} select {names} from gone union all select {names} from come",
+            f"insert into {changed} ({sign}, {names}) select -1, {names} from gone union all select 1, {names} from come",
             f"delete from {mirror} m using gone s where {same}",
             f"insert into {mirror} ({names}) select {names} from come",
             f"drop table {snapshot}",
@@ -158,6 +162,19 @@ class Incoming:
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
         """Arrow's PyCapsule interface, as each statement asks for it."""
         return self._table.__arrow_c_stream__(requested_schema)
+
+
+def changed_rows(table: Table) -> str:
+    """The temporary table of old and new versions of a batch's rows."""
+    return f"temp.{quoted('changed_' + table.mirror)}"
+
+
+def sign_of(columns: Sequence[str]) -> str:
+    """The name of its column that tells old (-1) from new (1) ones: one that no column of the table has."""
+    name = "sign"
+    while name in columns:
+        name += "_"
+    return name
 
 
 def carried(table: Table) -> list[Column]:

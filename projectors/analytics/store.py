@@ -22,14 +22,16 @@ from cdc.errors import Fatal
 from cdc.shapes import Shapes
 from projectors.analytics import letters
 from projectors.analytics.kept import Kept
-from projectors.analytics.mirror import Incoming, MirrorSql, mirror_sql, quoted
+from projectors.analytics.mirror import Incoming, MirrorSql, changed_rows, mirror_sql
 from projectors.analytics.position import SCHEMA, move, read_checkpoint
+from projectors.analytics.refresh import build_model, build_rollup, refresh_model, refresh_rollup
 from projectors.analytics.translated import translated
 from projectors.batch import Row, Segment, net_changes
 from projectors.checkpoint import START, Checkpoint
 from projectors.letters import Asked, DeadLetter
-from projectors.read_model import Declarations, ReadModel
+from projectors.read_model import Declarations
 from projectors.refusal import RecordOf, Undo, refused_among
+from projectors.rollup import Rollup
 from projectors.tally import Counts
 
 logger = logging.getLogger(__name__)
@@ -103,7 +105,7 @@ class AnalyticsStore:
             self.checkpoint = read_checkpoint(self._connection)
             self._kept.follow(self._connection)
             self._sql: dict[str, MirrorSql] = {name: mirror_sql(table) for name, table in self._kept.tables.items()}
-            made = self._kept.prepare_models(self._connection)
+            made = self._kept.prepare_declared(self._connection)
             self._kept.park(self._connection, made)
             self._kept.count_letters(letters.by_table(self._connection))
             if self.checkpoint.phase == "streaming" and self.doubt is None:
@@ -123,11 +125,10 @@ class AnalyticsStore:
                 self._load_rows(rows, first=first)
             position = checkpoint()
             if first:
-                self._build({model.name for model in self._kept.models})
+                self._build({declared.name for declared in self._kept.maintained})
             else:
                 self._apply_snapshot()
-                stale = {model.name for model in self._kept.models if not model.tables.isdisjoint(doubtful)}
-                self._build(stale | self._kept.stale)
+                self._build(self._kept.readers_of(doubtful) | self._kept.stale)
             self._move(position)
         self._announce(position)
 
@@ -151,7 +152,7 @@ class AnalyticsStore:
                         self._connection.execute(self._sql[name].create_changed)
                         touched[name] = None
                     self._apply_table(self._sql[name], changes.truncated, changes.rows)
-            self._refresh_models(touched)
+            self._refresh(touched)
             self._move(checkpoint)
         self._announce(checkpoint)
 
@@ -227,17 +228,26 @@ class AnalyticsStore:
     def _apply_snapshot(self) -> None:
         for sql in self._sql.values():
             self._run(*sql.apply_snapshot)
-        self._refresh_models([name for name in self._sql if self._has_changes(name)])
+        self._refresh([name for name in self._sql if self._has_changes(name)])
 
     def _has_changes(self, name: str) -> bool:
-        changed = f"temp.{quoted('changed_' + self._kept.tables[name].mirror)}"
+        changed = changed_rows(self._kept.tables[name])
         return self._connection.execute(f"select 1 from {changed} limit 1").fetchone() is not None
 
-    def _refresh_models(self, touched: Collection[str]) -> None:
-        for model in self._kept.models:
-            names = [name for name in (self._kept.tables[name].mirror for name in touched) if name in model.affected_by]
-            if names:
-                self._refresh(model, {name: f"temp.{quoted('changed_' + name)}" for name in names})
+    def _refresh(self, touched: Collection[str]) -> None:
+        """Bring everything that reads these tables to where they are."""
+        relations, captured = self._kept.relations, self._kept.captured
+        changed = {self._kept.tables[name].mirror for name in touched}
+        for declared in self._kept.maintained:
+            sources = [relations[name] for name in sorted(declared.sources & changed)]
+            if not sources:
+                continue
+            into, kept = relations[declared.reference], declared.reference in captured
+            if isinstance(declared, Rollup):
+                self._run(*refresh_rollup(declared, into, sources[0], captured=kept))
+            else:
+                self._run(*refresh_model(declared, into, sources, captured=kept))
+            changed.add(declared.reference)
 
     def _load_rows(self, rows: Sequence[Change], *, first: bool) -> None:
         by_table: dict[str, dict[bytes, bytes]] = {}
@@ -249,28 +259,16 @@ class AnalyticsStore:
             sql = self._sql[name]
             self._run(sql.stage, *((sql.delete, sql.insert) if first else sql.add_to_snapshot))
 
-    def _refresh(self, model: ReadModel, sources: dict[str, str]) -> None:
-        keys = " union all ".join(
-            f"select * from (with changed as (select * from {relation}) {keys})"
-            for relation, keys in ((sources[t], keys) for t, keys in model.affected_by.items() if t in sources)
-        )
-        names = ", ".join(quoted(name) for name in model.key)
-        columns = ", ".join(quoted(name) for name in self._kept.columns[model.name])
-        same = " and ".join(f"t.{quoted(name)} = a.{quoted(name)}" for name in model.key)
-        target = f"main.{quoted(model.name)}"
-        self._run(
-            f"create or replace temporary table affected as select distinct * from ({keys}) as keys({names})",
-            f"create or replace temporary table fresh as {model.query}",
-            f"delete from {target} t using affected a where {same}",
-            f"insert into {target} ({columns}) select {columns} from fresh",
-        )
-
     def _build(self, names: Collection[str]) -> None:
-        for model in self._kept.models:
-            if model.name in names:
-                logger.info("building a read model", extra={"action": "model_build", "model": model.name})
-                self._connection.execute(f"delete from main.{quoted(model.name)}")
-                self._refresh(model, {table: f"mirror.{quoted(table)}" for table in model.affected_by})
+        relations = self._kept.relations
+        for declared in self._kept.maintained:
+            if declared.name in names:
+                logger.info("building a declared table", extra={"action": "model_build", "model": declared.name})
+                into = relations[declared.reference]
+                if isinstance(declared, Rollup):
+                    self._run(*build_rollup(declared, into, relations[declared.of]))
+                else:
+                    self._run(*build_model(declared, into, relations))
 
     def _move(self, checkpoint: Checkpoint) -> None:
         move(self._connection, checkpoint)

@@ -34,7 +34,6 @@ PAGE = ReadModel(
         ({"key": ()}, "has no key"),
         ({"key": ("item_id", "kind")}, "its query has no column kind"),
         ({"of": "mirror.ratings"}, "name a source table alone, as in of='ratings'"),
-        ({"store": "analytics"}, "declared for the analytics store"),
         ({"query": "select item_id, count(*) as n from ratings group by item_id"}, "must select from changed"),
         ({"query": "select item_id, 1 as n from changed"}, "group by item_id"),
         ({"query": COUNT.query.replace("changed", "changed join mirror.items i on true")}, "reads mirror.items"),
@@ -71,7 +70,14 @@ def test_what_only_looks_wrong_is_let_through(measure):
         ({"affected_by": PAGE.affected_by | {"items": "select id from changed"}}, "never reads; remove it"),
         ({"affected_by": {"rollups.counts": "select 1"}}, "never mentions changed"),
         ({"mirror_indexes": {"ratings": ("(item_id)",)}}, "mirror_indexes names ratings"),
-        ({"store": "analytics"}, "take mirror.… instead"),
+        (
+            {
+                "store": "analytics",
+                "affected_by": {"read_models.counts": "select item_id from changed"},
+                "query": PAGE.query.replace("rollups.", "read_models."),
+            },
+            "there, take mirror.…, or a rollup",
+        ),
     ],
 )
 def test_a_wrong_read_model_says_what_to_change(wrong, said):
@@ -85,6 +91,14 @@ def test_a_name_that_nobody_declared_is_named():
         Declarations((PAGE,))
     with pytest.raises(DeclarationError, match=r"counts reads read_models\.scores, which is not declared"):
         Declarations(rollups=(replace(COUNT, of="read_models.scores"),))
+
+
+def test_a_store_reads_what_is_declared_for_it():
+    with pytest.raises(
+        DeclarationError, match="page reads rollups.counts, which is not declared for the analytics store"
+    ):
+        Declarations(read_models=(replace(PAGE, store="analytics"),), rollups=(COUNT,))
+    Declarations(read_models=(replace(PAGE, store="analytics"),), rollups=(replace(COUNT, store="analytics"),))
 
 
 def test_one_name_stands_for_one_thing():

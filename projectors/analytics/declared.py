@@ -1,0 +1,97 @@
+"""The tables of rollups and read models in DuckDB: made, described, and tried on a mirror that has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import duckdb
+
+from cdc.catalog import Table
+from cdc.errors import Fatal
+from projectors.analytics.mirror import literal, mirror_sql, quoted
+from projectors.analytics.refresh import create_rollup
+from projectors.analytics.relation import Relation, declared_relation, relation_of
+from projectors.read_model import ReadModel
+from projectors.rollup import Rollup
+
+Connection = duckdb.DuckDBPyConnection
+
+#: DuckDB's types whose sums come back to what they were when a row leaves.
+_EXACT = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL")
+
+
+def make(connection: Connection, declared: ReadModel | Rollup, relations: Mapping[str, Relation]) -> None:
+    """Make its table, empty, in place of an earlier one. Raises Fatal for a rollup that would not be exact."""
+    if isinstance(declared, Rollup):
+        connection.execute("create schema if not exists rollups")
+        name = f"rollups.{quoted(declared.name)}"
+        connection.execute(f"drop table if exists {name}")
+        connection.execute(create_rollup(declared, relations[declared.of]))
+        _require_exact(connection, declared)
+    else:
+        name = f"main.{quoted(declared.name)}"
+        connection.execute(f"drop table if exists {name}")
+        connection.execute(f"create table {name} ({declared.columns})")
+    connection.execute(f"comment on table {name} is {literal(declared.comment)}")
+
+
+def stored_relation(connection: Connection, declared: ReadModel | Rollup) -> Relation:
+    """Its table as a relation."""
+    return declared_relation(declared, [name for name, _ in _columns(connection, declared)])
+
+
+def broken(maintained: Iterable[ReadModel | Rollup], tables: Iterable[Table], sound: Collection[str]) -> dict[str, str]:
+    """Why each of these cannot be computed on such a mirror, but for the ``sound`` ones.
+
+    Asked of a database of its own: an error in the store's would end the transaction that asks.
+    """
+    found: dict[str, str] = {}
+    with duckdb.connect() as scratch:
+        scratch.execute("create schema mirror")
+        relations: dict[str, Relation] = {}
+        for table in tables:
+            scratch.execute(mirror_sql(table).create)
+            relations[table.mirror] = relation_of(table)
+        for declared in maintained:
+            if any(name not in relations for name in declared.reads):
+                continue  # what it reads is broken, which is said of that
+            why = _why_broken(scratch, declared, relations)
+            if why is not None and declared.name not in sound:
+                found[declared.name] = why
+            elif why is None:
+                relations[declared.reference] = stored_relation(scratch, declared)
+    return found
+
+
+def _why_broken(connection: Connection, declared: ReadModel | Rollup, relations: Mapping[str, Relation]) -> str | None:
+    # Binding is enough to see a column that is not there any more; nothing is read.
+    try:
+        make(connection, declared, relations)
+        if isinstance(declared, ReadModel):
+            for source, keys in declared.affected_by.items():
+                connection.execute(f"explain with changed as ({relations[source].rows}) {keys}")
+            names = ", ".join(f"null as {quoted(name)}" for name in declared.key)
+            connection.execute(f"explain with affected as (select {names}) {declared.query}")
+    except duckdb.BinderException as exc:
+        return str(exc).partition(chr(10))[0]
+    return None
+
+
+def _require_exact(connection: Connection, rollup: Rollup) -> None:
+    measures = [(name, kind) for name, kind in _columns(connection, rollup) if name not in rollup.key]
+    if not measures:
+        raise Fatal(f"rollup {rollup.name} measures nothing; select count(*) or a sum beside its key")
+    for name, kind in measures:
+        if not kind.startswith(_EXACT):
+            raise Fatal(
+                f"rollup {rollup.name}: measure {name} is {kind}, and such sums do not come back to what they were when "
+                f"a row leaves; sum whole numbers or decimals"
+            )
+
+
+def _columns(connection: Connection, declared: ReadModel | Rollup) -> list[tuple[str, str]]:
+    return connection.execute(
+        "select column_name, data_type from duckdb_columns() where schema_name = $schema and table_name = $name "
+        "and database_name = current_database() order by column_index",
+        {"schema": "rollups" if isinstance(declared, Rollup) else "main", "name": declared.name},
+    ).fetchall()
