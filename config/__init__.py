@@ -1,1 +1,1 @@
-"""Settings and logging: the only reader of the environment, and the only logging set-up. Imports nothing of ours."""
+"""Settings, logging, and who calls: the only reader of the environment, the only logging set-up. Imports nothing of ours."""

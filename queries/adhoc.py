@@ -36,7 +36,7 @@ class Statement(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-@router.post("/sql")
+@router.post("/sql", responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}})
 def ad_hoc_sql(request: Request, statement: Statement, headers: Headers) -> Response:
     """Run one SELECT on the analytics store; `Accept: text/csv` answers CSV. Limits are problems, never a stall."""
     state = request.app.state

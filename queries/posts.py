@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from queries.access import Guarded
-from queries.answers.base import Items
 from queries.answers.people import Comment, PostListItem, PostWithComments
+from queries.answers.vocabulary import Items
 from queries.documents import View
 from queries.listings import Filter, Gathering, Listing, Owner, Page, listing
 from queries.resources import MinVersion, Resource, key_of, resource

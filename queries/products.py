@@ -9,7 +9,7 @@ from pydantic import Field
 
 from queries.access import Guarded
 from queries.answers import products
-from queries.answers.base import Items
+from queries.answers.vocabulary import Items
 from queries.documents import View
 from queries.listings import Filter, Listing, Page, listing
 from queries.resources import MinVersion, Resource, key_of, resource

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from queries.answers.base import Amount, Currency, Document, Id, Moment
+from queries.answers.vocabulary import Amount, Currency, Document, Id, Moment
 
 
 class ProductSales(Document):

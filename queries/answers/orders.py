@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from queries.answers.base import Amount, Currency, Document, Id, Moment, Status, Version
+from queries.answers.vocabulary import Amount, Currency, Document, Id, Moment, Status, Version
 
 
 class Customer(Document):

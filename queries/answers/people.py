@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from queries.answers.base import Amount, Author, Document, Id, Moment, Version
+from queries.answers.vocabulary import Amount, Author, Document, Id, Moment, Version
 
 
 class UserProfile(Document):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from queries.answers.base import Amount, Average, Currency, Document, Id, Moment, Person, Version
+from queries.answers.vocabulary import Amount, Average, Currency, Document, Id, Moment, Person, Version
 
 
 class ProductCard(Document):

@@ -89,10 +89,12 @@ def kind(answer: httpx.Response) -> str:
     return answer.json()["type"].removeprefix("/problems/")
 
 
-def test_every_role_at_every_route(api: Api) -> None:
-    for route, (_, answered, unaware) in MATRIX.items():
+@pytest.mark.parametrize("way", ["", "?way=long"])
+def test_every_role_at_every_route(api: Api, way: str) -> None:
+    """Also on the way that plain requests do not take (queries/shortway.py)."""
+    for route, (path, answered, unaware) in MATRIX.items():
         for caller, headers in CALLERS.items():
-            answer = ask(api, route, headers)
+            answer = ask(api, route, headers, path if "?" in path else path + way)
             if caller in answered:  # nothing runs that would answer for the analytics store
                 assert answer.status_code == (503 if answered == ANALYST else 200), f"{route} {caller} {answer.text}"
             else:
