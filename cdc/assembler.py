@@ -97,6 +97,7 @@ class Assembler:
         self._anchored = self._end_lsn in self._handed_out.values()
         # A checkpoint's rows below the frontier were all used, but for those of its unfinished transactions.
         self._resumed_frontier = dict(self._frontier)
+        self._resumed_position = dict(self._position)
         self._resumed_pending: set[int] = set(saved.get("pending", ()))
 
     @property
@@ -160,8 +161,10 @@ class Assembler:
                 f"transaction {end.xid} ended at {lsn_text(self._handed_out[end.xid])} and comes again with its end at "
                 f"{lsn_text(end.end_lsn)}: another state of the source was restored; {BEGIN_ANEW}"
             )
+        # Before the place where reading was to go on, every END was used: a snapshot of nothing has no position to say so.
+        known = offset < self._resumed_position.get(partition, 0)
         newest = self._waiting[-1].end.end_lsn if self._waiting else self._end_lsn
-        if end.end_lsn <= newest:
+        if known or end.end_lsn <= newest:
             if end.end_lsn <= self._end_lsn:
                 for where, count in self._forget(end.xid).items():
                     self._repeats(where, count)

@@ -43,6 +43,7 @@ STORE = "serving"
 _PRUNE_INTERVAL_S = 10.0
 _REMEMBERED_PER_BATCH = 1_000
 _BATCHES_PER_TRUNCATE = 1_000
+_LARGE_BATCH = 10_000  # changes that leave more behind than truncating costs
 _FEW_CHANGES = 500
 _CHANGES_PER_SEGMENT = 20_000
 _MOST_PREPARED = 100_000  # changes whose statements are all made before the first is sent
@@ -135,7 +136,7 @@ class ServingStore:
                 self._build({one.name for one in (*declared.histories, *declared.maintained)}, position)
             else:
                 changed = self._refresh(loading.compare(_position(position)))
-                self._forget(changed)
+                self._forget(changed, large=True)
                 self._build(declared.readers_of(anew) | self._kept.stale, position)
             self._move(position)
 
@@ -169,7 +170,7 @@ class ServingStore:
                 self._run(of_segment)
                 touched.update(tables)
             changed = self._refresh(self._kept.tables[name] for name in touched)
-            self._forget(changed)
+            self._forget(changed, large=count > _LARGE_BATCH)
             self._remember(transactions)
             self._move(checkpoint, transactions)
 
@@ -223,15 +224,16 @@ class ServingStore:
                 changed.add(declared.reference)
         return changed
 
-    def _forget(self, changed: Collection[str]) -> None:
+    def _forget(self, changed: Collection[str], *, large: bool) -> None:
         # Deleted, not ON COMMIT DELETE ROWS: that truncates the files of every such table at each commit, 5 ms for
-        # fifteen. What deletes leave behind is pruned as the pages are used again, and truncated now and then.
+        # fifteen. What deletes leave behind is pruned as the pages are used again, and truncated now and then; at once after
+        # a large batch, or each small one that follows would read through all its pages: 200 ms instead of 45.
         self._batches += 1
         relations = self._statements.relations
         # One statement for all of them: each costs this side more than the database.
         if names := sorted(self._statements.kept.intersection(changed)):
             self._execute(self._statements.render(("forget", *names), lambda: forget(relations[n] for n in names)))
-        if self._batches % _BATCHES_PER_TRUNCATE == 0:
+        if large or self._batches % _BATCHES_PER_TRUNCATE == 0:
             for name in self._statements.kept:
                 self._execute(SQL("truncate {}").format(relations[name].changed).as_bytes(self._connection))
 

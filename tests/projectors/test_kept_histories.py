@@ -13,3 +13,15 @@ def test_rows_repeated_before_a_snapshot_is_loaded_are_accounted_for(history: Hi
     history.repeat(0)
     history.resnapshot()
     history.usurp(Step("cancel", 1, 1), seed=0)
+
+
+def test_what_was_read_before_a_snapshot_of_nothing_is_not_waited_for(history: History) -> None:
+    """Found by 500 random histories: an empty snapshot has no position, so a transaction before it looked like a later one."""
+    history.begin(seeded=False)
+    for _ in range(5):
+        history.resnapshot()
+    history.commit(Step("truncate all"))
+    history.resnapshot()
+    history.pulse(1)
+    history.restart(rewind=0)
+    history.settle()
