@@ -1,4 +1,4 @@
-"""Rollups in DuckDB: they are moved by what changes, refused where they would not be exact, and made anew when declared so."""
+"""Rollups in DuckDB are moved by what changes, refused where they would not be exact, and made anew when declared anew."""
 
 from __future__ import annotations
 

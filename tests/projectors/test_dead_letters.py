@@ -295,4 +295,5 @@ def test_reads_of_what_it_touches_can_tell(serving, store_rows):
     spoil(serving, out_of_range)
     serving.project().close()
     told = store_rows("select name from readside.declared where dead_letters = 1 order by name")
-    assert [name for (name,) in told] == ["order_details", "order_list_item", "user_profile"]
+    orders, posts = ["order_details", "order_list_item"], ["post_list_item", "post_with_comments"]
+    assert [name for (name,) in told] == ["comment_list_item", *orders, *posts, "product_page", "user_profile"]

@@ -95,7 +95,7 @@ def test_a_name_that_nobody_declared_is_named():
 
 def test_a_store_reads_what_is_declared_for_it():
     with pytest.raises(
-        DeclarationError, match="page reads rollups.counts, which is not declared for the analytics store"
+        DeclarationError, match=r"page reads rollups\.counts, which is not declared for the analytics store"
     ):
         Declarations(read_models=(replace(PAGE, store="analytics"),), rollups=(COUNT,))
     Declarations(read_models=(replace(PAGE, store="analytics"),), rollups=(replace(COUNT, store="analytics"),))

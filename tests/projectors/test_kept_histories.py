@@ -16,7 +16,7 @@ def test_rows_repeated_before_a_snapshot_is_loaded_are_accounted_for(history: Hi
 
 
 def test_what_was_read_before_a_snapshot_of_nothing_is_not_waited_for(history: History) -> None:
-    """Found by 500 random histories: an empty snapshot has no position, so a transaction before it looked like a later one."""
+    """An empty snapshot has no position, so a transaction before it looked like a later one."""
     history.begin(seeded=False)
     for _ in range(5):
         history.resnapshot()

@@ -26,13 +26,14 @@ PACKAGE = "shop_with_another_model"
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The reference application's read models, and the README's: nothing else is touched."""
-    file, line = re.findall(r"```python\n(.*?)```", readme_section("## Add a read model"), re.DOTALL)[:2]
+    section = readme_section("## Add a read model")
+    (file, *_), (line,) = (re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL) for kind in ("python", "diff"))
     target = tmp_path / PACKAGE
     shutil.copytree(ROOT / "projectors" / "read_models", target, ignore=shutil.ignore_patterns("__pycache__"))
     (target / "stock_alert.py").write_text(file)
     listed = (target / "__init__.py").read_text()
     assert listed.count("DECLARATIONS = declared_in(\n    __name__,\n") == 1
-    (target / "__init__.py").write_text(listed.replace("    __name__,\n", "    __name__,\n" + line))
+    (target / "__init__.py").write_text(listed.replace("    __name__,\n", "    __name__,\n" + line.removeprefix("+")))
     monkeypatch.syspath_prepend(tmp_path)
     yield PACKAGE
     for name in [name for name in sys.modules if name.split(".")[0] == PACKAGE]:
