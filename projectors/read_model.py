@@ -29,6 +29,20 @@ _HISTORY = re.compile(r"\bhistory\.(\w+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Embed:
+    """A column that repeats a column of another read model's row.
+
+    When that row is updated, the column is copied to every row that repeats it, and nothing is computed anew: of a fact
+    that a thousand rows show, each change costs a thousand narrow updates. The query must take nothing else from there.
+    """
+
+    of: LiteralString  #: read_models.M
+    column: LiteralString  #: of M
+    by: LiteralString  #: the embedding model's column that holds M's key, indexed
+    key: LiteralString = "id"  #: M's key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReadModel:
     """One denormalised table, kept equal to its query.
 
@@ -52,6 +66,9 @@ class ReadModel:
     mirror_indexes: Mapping[LiteralString, tuple[LiteralString, ...]] = field(
         default_factory=dict[LiteralString, tuple[LiteralString, ...]]
     )
+    #: Columns that are copied when what they repeat is updated. ``affected_by`` is asked for rows that come and go there.
+    embeds: Mapping[LiteralString, Embed] = field(default_factory=dict[LiteralString, Embed])
+    storage: LiteralString = ""  #: storage parameters, as between the parentheses of CREATE TABLE … WITH (…)
     #: PostgreSQL extensions that its columns, indexes or query need, such as pg_trgm: the store's own, or trusted ones.
     extensions: tuple[LiteralString, ...] = ()
     store: StoreName = "serving"
@@ -81,6 +98,11 @@ class ReadModel:
             raise DeclarationError(
                 f"{self.name}: mirror_indexes names {listed(idle)}, a source table it never reads; remove it"
             )
+        for column, embed in self.embeds.items():
+            if embed.of not in self.affected_by or not embed.of.startswith("read_models."):
+                raise DeclarationError(
+                    f"{self.name}: {column} embeds {embed.of}, which must be a read model that affected_by names"
+                )
         if self.store == "analytics":
             self._require_plain()
 
@@ -119,6 +141,8 @@ class ReadModel:
             *self.key,
             *self.indexes,
             *sorted(map(str, self.affected_by.items())),
+            *sorted(map(str, self.embeds.items())),
+            *filter(None, (self.storage,)),
         )
         return fingerprint(parts)
 
@@ -128,8 +152,10 @@ class ReadModel:
                 f"{self.name} of the analytics store reads {listed(models)}; there, take mirror.…, or a rollup that is "
                 "declared of that read model, as rollups.…"
             )
-        if self.mirror_indexes or self.extensions:
-            raise DeclarationError(f"{self.name}: the analytics store has no mirror_indexes or extensions; remove them")
+        if self.mirror_indexes or self.extensions or self.embeds or self.storage:
+            raise DeclarationError(
+                f"{self.name}: the analytics store has no mirror_indexes, extensions, embeds or storage; remove them"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +211,10 @@ class Declarations:
                     "add it to Declarations(…), or correct the name"
                 )
         _ = self.maintained
+        if taken := {m.name for m in self.read_models if m.embeds and m.reference in self.captured}:
+            raise DeclarationError(
+                f"{listed(taken)} has embeds, and others take in its changes; do without one of them"
+            )
 
     @property
     def tables(self) -> frozenset[str]:

@@ -31,6 +31,8 @@ class View:
     shown: str = "document"
     #: The column that tells whose a row is; empty where nobody asks.
     owner: str = ""
+    #: Further columns of the row, which become members of the document under their names.
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +154,7 @@ def _statement(view: View) -> bytes:
     return (
         sql.SQL(
             """
-        select c.phase, c.committed_at, c.end_lsn::text, {covered}, {incomplete}, m.version, m.{shown}::text
+        select c.phase, c.committed_at, c.end_lsn::text, {covered}, {incomplete}, m.version, {shown}
           from readside.checkpoint c
          cross join unnest(%(keys)s::bigint[], %(owners)s::bigint[], %(xids)s::bigint[], %(lsns)s::text[]::pg_lsn[])
                with ordinality as wanted(key, owner, xid, lsn, place)
@@ -164,12 +166,24 @@ def _statement(view: View) -> bytes:
         .format(
             covered=sql.SQL(COVERED),
             incomplete=incomplete_of(view.model),
-            shown=sql.Identifier(view.shown),
+            shown=_shown(view),
             model=sql.Identifier("read_models", view.model),
             theirs=theirs,
         )
         .as_bytes()
     )
+
+
+def _shown(view: View) -> sql.Composable:
+    """The document as text; a member is put in as text too, which costs less than to make one document of both."""
+    shown: sql.Composable = sql.SQL("m.{}::text").format(sql.Identifier(view.shown))
+    if not view.members:
+        return shown
+    parts = [
+        sql.SQL("{} || coalesce(m.{}::text, 'null')").format(sql.Literal(f', "{name}": '), sql.Identifier(name))
+        for name in view.members
+    ]
+    return sql.SQL("left({}, -1) || {} || '}}'").format(shown, sql.SQL(" || ").join(parts))
 
 
 def _deliver(answers: _Answers) -> None:

@@ -17,7 +17,7 @@ from queries.tokens import Headers, demand_of
 
 router = APIRouter(route_class=Guarded, tags=["products"])
 
-PAGE = Resource("products", View("product_page"))
+PAGE = Resource("products", View("product_page", members=("seller",)))
 SORTS = {
     "rating": Listing(model="product_card", sort="rating_falling", type="numeric", descending=False),
     "price": Listing(model="product_card", sort="price", type="numeric", descending=False),

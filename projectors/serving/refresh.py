@@ -18,7 +18,8 @@ from projectors.serving.relation import Relation
 
 def create_read_model(model: ReadModel) -> Composed:
     """The model's table and indexes, empty."""
-    return _create(Identifier("read_models", model.name), model.columns, model.indexes, model.comment)
+    name = Identifier("read_models", model.name)
+    return _create(name, model.columns, model.indexes, model.comment, model.storage)
 
 
 def create_history(history: History) -> Composed:
@@ -33,9 +34,39 @@ def refresh_statement(
 
     The old and new rows are added to the changed rows of ``into``, which is the model itself, for those who take them in.
     """
-    rows = {relation.reference: relation.versions() for relation in changed}
+    copied = {embed.of: embed.key for embed in model.embeds.values()}
+    rows = {
+        one.reference: _come_and_gone(one, copied[one.reference]) if one.reference in copied else one.versions()
+        for one in changed
+    }
     keys = [_keys(model, name, rows[name]) for name in model.affected_by if name in rows]
     return settle(Identifier("read_models", model.name), model.key, columns, _affected(model, keys), into)
+
+
+def _come_and_gone(relation: Relation, key: str) -> Composed:
+    """The versions of rows that have come or gone; those that were updated are told to the model by copy_statement."""
+    return SQL("{versions} where {key} in (select {key} from {changed} group by {key} having sum({sign}) <> 0)").format(
+        versions=relation.versions(), key=Identifier(key), changed=relation.changed, sign=relation.sign
+    )
+
+
+def copy_statement(model: ReadModel, column: LiteralString, source: Relation) -> Composed:
+    """Copy an embedded column from the rows that a batch changed to all that repeat them; equal ones stay untouched."""
+    embed = model.embeds[column]
+    return SQL("""
+        update {target} t
+           set {column} = c.{value}
+          from {changed} c
+         where c.{sign} = 1 and t.{by} = c.{key} and t.{column} is distinct from c.{value}
+    """).format(
+        target=Identifier("read_models", model.name),
+        column=Identifier(column),
+        value=Identifier(embed.column),
+        changed=source.changed,
+        sign=source.sign,
+        by=Identifier(embed.by),
+        key=Identifier(embed.key),
+    )
 
 
 def build_statement(model: ReadModel, columns: Sequence[str], relations: Mapping[str, Relation]) -> Composed:
@@ -155,8 +186,15 @@ def _with_parameters(query: LiteralString) -> SQL:
     return SQL(query.replace("%", "%%"))
 
 
-def _create(name: Identifier, columns: LiteralString, indexes: Sequence[LiteralString], comment: str) -> Composed:
-    create = SQL("create table {} ({})").format(name, SQL(columns))
+def _create(
+    name: Identifier,
+    columns: LiteralString,
+    indexes: Sequence[LiteralString],
+    comment: str,
+    storage: LiteralString = "",
+) -> Composed:
+    stored = SQL(" with ({})").format(SQL(storage)) if storage else SQL("")
+    create = SQL("create table {} ({}){}").format(name, SQL(columns), stored)
     return SQL("; ").join([create, *describe(name, indexes, comment)])
 
 

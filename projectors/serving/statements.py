@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -13,7 +14,13 @@ from projectors.read_model import Declarations, History, ReadModel
 from projectors.rollup import Rollup
 from projectors.serving.difference import DifferenceStatements, difference_statements, history_of_difference
 from projectors.serving.mirror import MirrorStatements, mirror_statements
-from projectors.serving.refresh import build_statement, history_of_snapshot, history_statement, refresh_statement
+from projectors.serving.refresh import (
+    build_statement,
+    copy_statement,
+    history_of_snapshot,
+    history_statement,
+    refresh_statement,
+)
 from projectors.serving.relation import Relation, declared_relation, relation_of
 from projectors.serving.rollup import build_rollup_statement, rollup_statement
 from projectors.serving.schema import measures_of
@@ -115,6 +122,16 @@ class Statements:
             return self.render(key, lambda: rollup_statement(declared, measures, source, into))
         sources = [self.relations[name] for name in touched]
         return self.render(key, lambda: refresh_statement(declared, self._columns[declared.name], sources, into))
+
+    def copies(self, declared: ReadModel | Rollup, changed: Collection[str]) -> Iterator[bytes]:
+        """See copy_statement: for each column that repeats one of the changed relations."""
+        if isinstance(declared, ReadModel):
+            for column, embed in declared.embeds.items():
+                if embed.of in changed:
+                    yield self.render(
+                        ("copy", declared.name, column),
+                        partial(copy_statement, declared, column, self.relations[embed.of]),
+                    )
 
     def build(self, declared: ReadModel | Rollup) -> bytes:
         """See build_statement and build_rollup_statement."""

@@ -221,6 +221,8 @@ class ServingStore:
         for declared in self._kept.declarations.maintained:
             if not changed.isdisjoint(declared.sources):
                 self._execute(self._statements.refresh(declared, changed))
+                for copy in self._statements.copies(declared, changed):
+                    self._execute(copy)
                 changed.add(declared.reference)
         return changed
 

@@ -17,6 +17,7 @@ from tests.queries.harness import Projector, serving
 from tests.tokens import SECRET, bearer
 
 AT = "2026-01-01T00:00:00Z"
+SELLER = '{"id": "1", "name": "Mill", "reputation": null, "review_count": 0, "product_count": 1}'
 BOUNDS = frozenset({"start", "end", "currency"})
 
 
@@ -86,7 +87,7 @@ def test_answers_are_as_documented(projector: Projector, settings: Settings) -> 
         "user_profile": ("UserProfile", {"version": 1}),
         "order_details": ("OrderDetails", {"version": 1, "user_id": 1}),
         "order_list_item": ("OrderListItem", {"user_id": 1, "status": "paid", "placed_at": AT, "search": "a"}),
-        "product_page": ("ProductPage", {"version": 1}),
+        "product_page": ("ProductPage", {"version": 1, "seller": SELLER}),
         "product_card": ("ProductCard", {"category_id": 1, "price": "1", "rating_falling": 0, "created_at": AT}),
         "post_with_comments": ("PostWithComments", {"version": 1}),
         "post_list_item": ("PostListItem", {"author_id": 1, "published_at": AT}),

@@ -129,3 +129,11 @@ def seen(answer: httpx.Response) -> tuple[object, ...]:
     """What a caller sees of an answer, but for the time."""
     times = {"date", "readside-lag-ms"}
     return answer.status_code, {name: value for name, value in answer.headers.items() if name not in times}, answer.text
+
+
+def test_a_column_that_stands_beside_the_document_is_a_member_of_it(api: Api, projector: Projector) -> None:
+    projector.put("product_page", id=7, version=1, document={"id": "7", "name": "Säge"}, seller='{"id": "1"}')
+    answer = api.get("/products/7")
+    assert answer.json() == {"id": "7", "name": "Säge", "seller": {"id": "1"}}
+    projector.put("product_page", id=7, version=1, document={"id": "7", "name": "Säge"}, seller='{"id": "2"}')
+    assert api.get("/products/7").headers["ETag"] != answer.headers["ETag"]

@@ -40,7 +40,7 @@ history as (
       from priced
      where place <= 30
      group by product_id)
-select p.id, p.version,
+select p.id, p.version, p.seller_id,
        (select to_jsonb(page)
           from (select p.id::text as id, p.sku, p.name, p.description, p.image_url, categories.name as category,
                        p.category_id::text as category_id, p.price::text as price, p.currency,
@@ -60,4 +60,4 @@ select p.id, p.version,
   left join beside on beside.product_id = p.id
   left join history on history.product_id = p.id
 -- stored
-select id, version, document from read_models.product_page
+select id, version, seller_id, document || jsonb_build_object('seller', seller) as document from read_models.product_page
