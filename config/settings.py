@@ -159,6 +159,12 @@ class Settings(BaseSettings):
         default=0.5, ge=0, description="Least seconds between two commits of the analytics projector."
     )
 
+    analytics_copy_interval_s: float = Field(
+        default=3.0,
+        gt=0,
+        description="Least seconds between two published copies of the analytics store (<data-dir>/analytics.duckdb).",
+    )
+
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$", description="The shop's one currency, ISO 4217.")
     idempotency_ttl_s: float = Field(
         default=86_400, gt=0, description="Seconds for which the answer to an Idempotency-Key is kept."
@@ -187,6 +193,11 @@ class Settings(BaseSettings):
     sql_memory: str = Field(
         default="192MB", description="DuckDB memory_limit of the analytics store; beyond it DuckDB uses a file."
     )
+
+    @property
+    def analytics_copy(self) -> Path:
+        """The published copy of the analytics store."""
+        return self.data_dir / "analytics.duckdb"
 
     @field_validator("tables", "parked_on_change", "parked_on_poison", mode="before")
     @classmethod

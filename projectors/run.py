@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+from contextlib import closing
 
 import psycopg
 from pydantic import SecretStr
@@ -37,6 +38,7 @@ def analytics(settings: Settings, stop: threading.Event) -> None:
     """Run the analytics store's projector and its SQL endpoint. Raises Transient and Fatal."""
     # What this store needs takes as long to import as the rest: the other store's projector starts without it.
     from projectors.analytics import server
+    from projectors.analytics.publishing import Publisher
     from projectors.analytics.store import AnalyticsStore
 
     tables = captured_tables(settings)
@@ -44,6 +46,7 @@ def analytics(settings: Settings, stop: threading.Event) -> None:
     shapes = captured_shapes(settings, tables)
     # Named so that nobody opens it by mistake: while it is open here, no other process can.
     path = settings.data_dir / "analytics" / "live.duckdb"
+    publisher = Publisher(path, settings.analytics_copy, settings.analytics_copy_interval_s)
     store = AnalyticsStore(
         path,
         tables,
@@ -51,8 +54,9 @@ def analytics(settings: Settings, stop: threading.Event) -> None:
         memory_limit=settings.sql_memory,
         shapes=shapes,
         parks=lambda table: parks(settings, table),
+        committed=publisher.committed,
     )
-    with server.serving(settings, store):
+    with closing(publisher), server.serving(settings, store):
         _project(settings, store, tables, shapes, stop, interval_s=settings.analytics_interval_s)
 
 

@@ -100,7 +100,7 @@ def addresses(settings: Settings) -> Addresses:
         serving_dsn=_operator_dsn(settings.admin_dsn, settings.serving_dsn or settings.queries_dsn),
         kafka=settings.kafka,
         connect=settings.connect_url,
-        analytics_copy=str(settings.data_dir / "analytics.duckdb"),
+        analytics_copy=str(settings.analytics_copy),
     )
 
 

@@ -1,7 +1,4 @@
-"""The analytics store's life: one DuckDB file, one process, one writing thread; the same exactness as the serving store's.
-
-``_transaction`` opens every transaction that writes; nothing else here commits.
-"""
+"""The analytics store's life: one DuckDB file, one process, one writing thread; ``_transaction`` opens its transactions."""
 
 from __future__ import annotations
 
@@ -52,14 +49,17 @@ class AnalyticsStore:
         memory_limit: str,
         shapes: Shapes,
         parks: Callable[[str], bool] = lambda _table: False,
+        committed: Callable[[Checkpoint], None] = lambda _checkpoint: None,
     ) -> None:
         """``path``: the file, made if missing; of ``tables`` those that ``declarations`` read are mirrored.
 
-        ``shapes``: the tables'; ``parks``: whether a table that changed at the source is left as it stands.
+        ``shapes``: the tables'; ``parks``: whether a table that changed at the source is left as it stands; ``committed``:
+        called by the writing thread between two transactions.
         """
         self._path = path
         self._kept = Kept(tables, declarations, shapes, parks)
         self._memory_limit = memory_limit
+        self._committed = committed
         self._incoming = Incoming()
         self._moved = threading.Condition()
         self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
@@ -280,6 +280,7 @@ class AnalyticsStore:
         with self._moved:
             self.checkpoint = checkpoint
             self._moved.notify_all()
+        self._committed(checkpoint)
 
     def _run(self, *statements: str) -> None:
         for statement in statements:

@@ -6,6 +6,8 @@ A command is followed by a read that carries its token, and so shows it.
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -14,6 +16,7 @@ import httpx
 import pytest
 
 from tests.backends import Stack
+from tests.databases import eventually
 
 
 class Server:
@@ -180,6 +183,18 @@ def test_the_servers_tell_of_themselves(shop: Shop) -> None:
             assert server.call(f"GET {path}").text, path
     assert shop.queries.call("GET /health").json()["components"]
     assert shop.queries.call("GET /problems/{kind}", kind="stale-read").text
+
+
+def test_the_published_copy_follows(shop: Shop, stack: Stack) -> None:
+    ada = shop.user("Ada", "Lovelace")
+    script = "import duckdb, sys; print(duckdb.connect(sys.argv[1], read_only=True).execute(sys.argv[2]).fetchall())"
+    query = f"select full_name from customers where id = {ada}"
+
+    def there() -> bool:
+        command = [sys.executable, "-c", script, str(stack.settings.analytics_copy), query]
+        return "Ada Lovelace" in subprocess.run(command, capture_output=True, text=True).stdout
+
+    eventually(there, what="the copy holds a user", deadline_s=30)
 
 
 def test_no_route_was_left_out(shop: Shop) -> None:

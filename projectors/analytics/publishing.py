@@ -1,0 +1,164 @@
+"""The published copy of the analytics store: a file that any DuckDB opens, replaced whole every few seconds.
+
+No second process can open the live file, not even to read, and the process that has it open may touch no other file. So
+the writing thread, between two of its transactions, copies the live file as it is; a child process makes of that copy a
+compact database in the oldest storage format, and puts it in the place of the last one. Whoever has that one open goes on
+reading it.
+
+``python -m projectors.analytics.publishing COPY TARGET`` is the child.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from config.settings import bare_environment
+from projectors.analytics.mirror import literal, quoted
+from projectors.checkpoint import Checkpoint
+
+logger = logging.getLogger(__name__)
+
+STORAGE = "v1.0.0"  # that of DuckDB 1.0: older clients read it, and the files of today's format they do not
+_MOMENT = "The moment of the source that this copy shows, and what was read of Kafka."
+_LEAST_REST = 4  # times as long as a copy took passes before the next one: a fifth of one core at most
+_CHILD_S = 300.0  # longest run of the child
+
+
+class Publisher:
+    """Publishes one store. ``committed`` is called by its writing thread, the rest happens in a thread of its own."""
+
+    def __init__(self, live: Path, target: Path, interval_s: float) -> None:
+        """``interval_s``: the least time from one copy to the next, in seconds."""
+        self._live = live
+        self._target = target
+        # Of this process alone: the child of one that was killed must not put its file in the place of a newer one.
+        self._work = live.parent / f"copy-{os.getpid()}"
+        for left in live.parent.glob("copy-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        self._interval_s = interval_s
+        self._next_at = 0.0
+        self._published: int | None = None  # changes in the store when it was copied last
+        self._busy = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._closing = False
+
+    def committed(self, checkpoint: Checkpoint) -> None:
+        """Between two transactions: copy the file if it is time, and something has changed."""
+        if checkpoint.phase != "streaming" or checkpoint.changes == self._published:
+            return
+        if time.monotonic() < self._next_at or not self._busy.acquire(blocking=False):
+            return
+        began = time.monotonic()
+        try:
+            copy = self._copy()
+        except OSError as exc:
+            logger.warning(
+                "the analytics store cannot be copied; trying again later",
+                extra={"action": "publish_failed", "reason": exc.strerror},
+            )
+            self._next_at = began + self._interval_s
+            self._busy.release()
+            return
+        self._published = checkpoint.changes
+        threading.Thread(target=self._publish, args=(copy, began), name="publishing", daemon=True).start()
+
+    def close(self) -> None:
+        """End what is under way; the last published copy stays."""
+        self._closing = True
+        if (child := self._child) is not None:
+            child.kill()
+        if self._busy.acquire(timeout=10.0):
+            shutil.rmtree(self._work, ignore_errors=True)
+
+    def _copy(self) -> Path:
+        shutil.rmtree(self._work, ignore_errors=True)
+        self._work.mkdir(parents=True)
+        copy = self._work / "as-it-was.duckdb"
+        shutil.copyfile(self._live, copy)
+        log = self._live.with_name(self._live.name + ".wal")
+        if log.exists():
+            shutil.copyfile(log, copy.with_name(copy.name + ".wal"))
+        return copy
+
+    def _publish(self, copy: Path, began: float) -> None:
+        try:
+            if not self._closing and (failure := self._run([str(copy), str(self._target)])):
+                logger.warning(
+                    "the analytics store's copy was not published; trying again later",
+                    extra={"action": "publish_failed", "reason": failure},
+                )
+                self._published = None
+        finally:
+            now = time.monotonic()
+            self._next_at = max(began + self._interval_s, now + _LEAST_REST * (now - began))
+            self._busy.release()
+
+    def _run(self, arguments: Sequence[str]) -> str | None:
+        """Why the child failed; None when it did not."""
+        command = [sys.executable, "-m", "projectors.analytics.publishing", *arguments]
+        with subprocess.Popen(
+            command, env=bare_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as child:
+            self._child = child
+            try:
+                _, said = child.communicate(timeout=_CHILD_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                return f"it took more than {_CHILD_S:.0f} s"
+            finally:
+                self._child = None
+        if child.returncode == 0 or self._closing:
+            return None
+        return said.decode(errors="replace").strip().rpartition("\n")[2][-300:] or f"exit code {child.returncode}"
+
+
+def publish(copy: Path, target: Path) -> None:
+    """Make ``target`` of a copy of the live file; the last one is kept beside it as ``<name>.previous.duckdb``."""
+    made = copy.with_name("made.duckdb")
+    made.unlink(missing_ok=True)
+    with duckdb.connect(copy, config={"threads": "1", "autoinstall_known_extensions": "false"}) as store:
+        store.execute("set timezone = 'UTC'")
+        store.execute(f"attach {literal(str(made))} as published (storage_version {literal(STORAGE)})")
+        tables = store.execute(
+            "select table_name, comment from duckdb_tables() "
+            "where schema_name = 'main' and database_name = current_database() and not temporary order by table_name"
+        ).fetchall()
+        store.execute("begin")
+        for name, comment in tables:
+            store.execute(f"create table published.main.{quoted(name)} as from main.{quoted(name)}")
+            store.execute(f"comment on table published.main.{quoted(name)} is {literal(comment or '')}")
+        store.execute("create table published.main._readside as from main._readside")
+        store.execute(f"comment on table published.main._readside is {literal(_MOMENT)}")
+        store.execute("commit")
+        store.execute("checkpoint published")
+        store.execute("detach published")
+    with made.open("rb") as file:
+        os.fsync(file.fileno())
+    previous = target.with_name(f"{target.stem}.previous{target.suffix}")
+    if target.exists():
+        linked = copy.with_name("previous.duckdb")
+        linked.unlink(missing_ok=True)
+        os.link(target, linked)
+        linked.replace(previous)
+    made.replace(target)
+
+
+def main() -> None:
+    """Publish as the arguments say, at the lowest priority."""
+    os.nice(19)
+    copy, target = map(Path, sys.argv[1:])
+    publish(copy, target)
+
+
+if __name__ == "__main__":
+    main()

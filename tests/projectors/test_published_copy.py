@@ -1,0 +1,159 @@
+"""The published copy: whole, of one moment, readable by others, replaced in one step; and what becomes of failures."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from projectors.analytics import publishing
+from projectors.analytics.publishing import Publisher
+from projectors.analytics.store import AnalyticsStore
+from projectors.checkpoint import START
+from projectors.read_models import DECLARATIONS
+from tests.databases import eventually
+from tests.operations import SEED
+
+TABLES = {model.name for model in DECLARATIONS.of_store("analytics").read_models} | {"_readside"}
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "analytics.duckdb"
+
+
+@pytest.fixture
+def publisher(analytics: Any, tmp_path: Path, target: Path) -> Iterator[Publisher]:
+    """Publishes what the pipeline's projector commits, each commit that it can."""
+    publisher = Publisher(tmp_path / "live.duckdb", target, interval_s=0.001)
+
+    def make(tables: Any, shapes: Any) -> AnalyticsStore:
+        models = DECLARATIONS.of_store("analytics")
+        path = tmp_path / "live.duckdb"
+        return AnalyticsStore(path, tables, models, memory_limit="1GB", shapes=shapes, committed=publisher.committed)
+
+    analytics._make_store = make
+    yield publisher
+    publisher.close()
+
+
+def answer(path: Path, query: str) -> list[Any]:
+    """As somebody else's process sees it, while the projector lives: within one, a file is opened once."""
+    script = """if True:
+        import duckdb, json, sys
+        print(json.dumps(duckdb.connect(sys.argv[1], read_only=True).execute(sys.argv[2]).fetchall()))
+    """
+    seen = subprocess.run([sys.executable, "-c", script, path, query], capture_output=True, text=True, check=True)
+    return [tuple(row) for row in json.loads(seen.stdout)]
+
+
+def await_copy(publisher: Publisher, store: Any, target: Path) -> None:
+    """Until the copy is of where the store stands; in life each pulse is an occasion to publish."""
+
+    def current() -> bool:
+        publisher.committed(store.checkpoint)
+        return target.is_file() and answer(target, "select epoch_us(as_of) from _readside") == [
+            (store.checkpoint.committed_us,)
+        ]
+
+    eventually(current, what="the copy shows where the store stands")
+
+
+def test_it_is_a_whole_database_while_the_live_one_stays_open(
+    analytics: Any, publisher: Publisher, target: Path
+) -> None:
+    analytics.commit(SEED)
+    store = analytics.project()
+    try:
+        await_copy(publisher, store, target)
+        script = (
+            "import duckdb, sys; print(duckdb.connect(sys.argv[1], read_only=True).sql('select count(*) from orders'))"
+        )
+        seen = subprocess.run([sys.executable, "-c", script, str(target)], capture_output=True, text=True, check=True)
+        assert "2" in seen.stdout
+        described = answer(target, "select table_name, comment from duckdb_tables()")
+        assert {name for name, _ in described} == TABLES
+        assert all(comment for _, comment in described)
+        ((as_of, lsn, offsets),) = answer(
+            target, "select epoch_us(as_of), end_lsn, kafka_offsets::varchar from _readside"
+        )
+        assert as_of == store.checkpoint.committed_us
+        assert lsn != "0/0" and ".transaction" in offsets
+    finally:
+        store.close()
+
+
+def test_readers_of_the_last_one_go_on_and_it_is_kept(analytics: Any, publisher: Publisher, target: Path) -> None:
+    analytics.commit(SEED)
+    store = analytics.project()
+    await_copy(publisher, store, target)
+    store.close()
+    with duckdb.connect(target, read_only=True) as client:
+        assert client.execute("select count(*) from customers").fetchall() == [(3,)]
+        analytics.commit(
+            "insert into users (id, email, first_name, last_name, display_name) values (9, 'x@y.z', 'A', 'B', 'c')"
+        )
+        store = analytics.project()
+        await_copy(publisher, store, target)
+        store.close()
+        assert answer(target, "select count(*) from customers") == [(4,)]
+        assert client.execute("select count(*) from customers").fetchall() == [(3,)]
+    previous = target.with_name("analytics.previous.duckdb")
+    assert answer(previous, "select count(*) from customers") == [(3,)]
+    assert answer(previous, "select end_lsn from _readside") != answer(target, "select end_lsn from _readside")
+
+
+def test_it_is_in_the_oldest_format(analytics: Any, publisher: Publisher, target: Path) -> None:
+    analytics.commit(SEED)
+    analytics.project().close()
+    eventually(target.exists, what="a copy is published")
+    with duckdb.connect(target, read_only=True) as client:
+        ((tags,),) = client.execute("select tags from duckdb_databases() where not internal").fetchall()
+    assert str(tags).startswith("{storage_version=v1.0.0") or "v1.0.0" in str(tags), tags
+
+
+def test_nothing_new_is_not_published_again(analytics: Any, publisher: Publisher, target: Path) -> None:
+    analytics.commit(SEED)
+    store = analytics.project()
+    await_copy(publisher, store, target)
+    eventually(lambda: not publisher._busy.locked(), what="it is done")
+    first = target.stat().st_ino
+    publisher.committed(store.checkpoint)
+    assert not publisher._busy.locked()
+    store.close()
+    assert target.stat().st_ino == first
+
+
+def test_a_failure_is_told_and_tried_again(
+    analytics: Any, publisher: Publisher, target: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target.mkdir()  # cannot be replaced by a file
+    analytics.commit(SEED)
+    store = analytics.project()
+    eventually(lambda: "was not published" in caplog.text, what="the failure is told")
+    eventually(lambda: not publisher._busy.locked(), what="it is done")
+    target.rmdir()
+    publisher._next_at = 0.0
+    publisher.committed(store.checkpoint)
+    eventually(target.is_file, what="it is published after all")
+    store.close()
+
+
+def test_before_the_first_snapshot_there_is_none(publisher: Publisher, target: Path) -> None:
+    publisher.committed(START)
+    assert not publisher._busy.locked() and not target.exists()
+
+
+def test_the_child_leaves_an_old_copy_alone_when_its_own_is_broken(tmp_path: Path, target: Path) -> None:
+    target.write_bytes(b"the last one")
+    broken = tmp_path / "broken.duckdb"
+    broken.write_bytes(b"no database at all" * 1000)
+    with pytest.raises(duckdb.Error):
+        publishing.publish(broken, target)
+    assert target.read_bytes() == b"the last one"
