@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from queries.access import Guarded
 from queries.analytics import Result, Rows
@@ -15,6 +15,14 @@ from queries.tokens import Headers, demand_of
 router = APIRouter(route_class=Guarded, tags=["analytics"])
 
 _SPECIAL = frozenset('",\r\n')
+
+
+def _sendable(parameters: dict[str, Any]) -> dict[str, Any]:
+    try:
+        msgspec.json.encode(parameters)
+    except UnicodeEncodeError as error:
+        raise ValueError("must not contain a lone surrogate") from error
+    return parameters
 
 
 class Statement(BaseModel):
@@ -33,7 +41,7 @@ class Statement(BaseModel):
     )
 
     sql: str = Field(min_length=1)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: Annotated[dict[str, Any], AfterValidator(_sendable)] = Field(default_factory=dict)
 
 
 @router.post("/sql", responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}})

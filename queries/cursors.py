@@ -7,6 +7,8 @@ import binascii
 import hashlib
 import json
 
+import msgspec
+
 from queries.problems import Problem
 
 _DIGEST = 8  # bytes
@@ -31,7 +33,10 @@ def decode(scope: str, cursor: str) -> tuple[str, int]:
     # The padding bits of base64 may differ and decode alike; only the text we gave out is accepted.
     if digest != _digest(scope, payload) or base64.urlsafe_b64encode(raw).rstrip(b"=").decode() != cursor:
         raise _malformed()
-    value, id = json.loads(payload)
+    try:
+        value, id = msgspec.json.decode(payload, type=tuple[str, int])
+    except msgspec.MsgspecError as error:
+        raise _malformed() from error
     return value, id
 
 

@@ -8,8 +8,9 @@ from psycopg import sql
 
 from queries.listings import Candidates
 
-#: A word that may be a misspelled one. A number is meant as it is typed, and of short words too many are alike.
-_SPELLED = re.compile(r"[^\W\d_]{4,}", re.UNICODE)
+#: A word that may be a misspelled one, hyphens and the like aside. A number is meant as it is typed, and of short words
+#: too many are alike.
+_SPELLED = re.compile(r"(?:[\W_]*[^\W\d_]){4,}[\W_]*", re.UNICODE)
 
 _EXACT = sql.SQL("m.search @@ to_tsquery('simple', %(search)s)")
 
@@ -24,6 +25,7 @@ def search(text: str | None) -> Candidates | None:
     if not words:
         return None
     values: dict[str, str | int | None] = {"search": " & ".join(map(_prefix, words))}
+    words = [word for word in words if any(map(str.isalnum, word))]  # no text has the others
     if not any(map(_SPELLED.fullmatch, words)):
         return Candidates(exact=_EXACT, values=values)
     near: list[sql.Composable] = []

@@ -70,7 +70,8 @@ def parse_token(text: str) -> Token:
 
 def demand_of(headers: ReadHeaders, settings: Settings, min_version: int | None = None) -> Demand:
     """The demand of a request. A preference that is not understood is ignored, as RFC 7240 section 2 asks."""
-    preferences = [part.strip() for line in headers.prefer for part in line.split(",")]
+    # Their names are the same in any case, and parameters of theirs mean nothing here.
+    preferences = [part.partition(";")[0].strip().lower() for line in headers.prefer for part in line.split(",")]
     waits = [float(match[1]) for part in preferences if (match := _WAIT.fullmatch(part))]
     return Demand(
         token=parse_token(headers.token) if headers.token is not None else None,

@@ -68,6 +68,11 @@ class Kept:
         """The declared relations whose old and new rows another one takes in."""
         return self._declarations.captured
 
+    @property
+    def doubted(self) -> frozenset[str]:
+        """The names of all that read a table in doubt, whose mirror is not yet what they will read."""
+        return self.readers_of([self.tables[name].mirror for name in self.plan.doubts])
+
     def readers_of(self, tables: Collection[str]) -> frozenset[str]:
         """The names of all that read one of these source tables, or something that does."""
         return self._declarations.readers_of(tables)
@@ -99,9 +104,9 @@ class Kept:
         """
         tables = {name.partition(".")[2]: why for name, why in self.plan.parked.items()}
         parked = parked_with(self._declarations, tables)
-        if not self.plan.doubts:  # the mirror would not be what they will read
-            parked |= broken(without(self._declarations, parked).maintained, self.tables.values(), made)
-            parked |= readers(self._declarations, parked)
+        sound = self.doubted.union(made)
+        parked |= broken(without(self._declarations, parked).maintained, self.tables.values(), sound)
+        parked |= readers(self._declarations, parked)
         before = connection.execute("select name from readside.declared where parked is not null").fetchall()
         self.stale = frozenset(name for (name,) in before if name not in parked)
         connection.execute("update readside.declared set parked = null")

@@ -19,6 +19,9 @@ import duckdb
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import lsn_value, time_of
 
+_MOST_BYTES = 32 << 20  # of an answer: each becomes a Python object or more, in the process that also writes
+#: Types that Python lacks, or has with less in them: their values come as DuckDB writes them.
+_WRITTEN = ("TIME", "TIME WITH TIME ZONE", "TIMESTAMP_NS", "INTERVAL", "BIT", "BIGNUM")
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 
 
@@ -73,10 +76,21 @@ def _run(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, A
     stamps = cursor.execute("select epoch_us(as_of), end_lsn from _readside").fetchall()
     relation = cursor.sql(sql, params=dict(parameters)) if parameters else cursor.sql(sql)
     types = [str(kind) for kind in relation.types]
+    written = relation
+    if not set(_WRITTEN).isdisjoint(types):  # by position: two columns may have the same name
+        places = (f"#{place}{'::varchar' if kind in _WRITTEN else ''}" for place, kind in enumerate(types, 1))
+        written = relation.project(", ".join(places))
     # Fetched to an end at once: an open result would keep DuckDB from checkpointing.
-    table = relation.limit(most_rows + 1).to_arrow_table()
+    table = written.limit(most_rows + 1).to_arrow_table()
     cursor.execute("rollback")
-    rows = [[json_value(value) for value in row.values()] for row in _rows(table)]
+    if table.nbytes > _MOST_BYTES:
+        raise Refused(413, f"the answer has more than {_MOST_BYTES >> 20} MiB; select fewer columns or rows")
+    try:
+        rows = [[json_value(value) for value in row.values()] for row in _rows(table)]
+    except (OverflowError, ValueError) as exc:
+        raise Refused(
+            400, "a date or time in the answer is infinite or not of the years 1 to 9999; cast it to varchar"
+        ) from exc
     as_of, end_lsn = stamps[0] if stamps else (None, "0/0")
     return Answer(
         columns=list(relation.columns),

@@ -108,8 +108,9 @@ class AnalyticsStore:
             made = self._kept.prepare_declared(self._connection)
             self._kept.park(self._connection, made)
             self._kept.count_letters(letters.by_table(self._connection))
-            if self.checkpoint.phase == "streaming" and self.doubt is None:
-                self._build(made | self._kept.stale)
+            if self.checkpoint.phase == "streaming":
+                # What reads a table in doubt is built from the snapshot that is to come; nobody comes back for the rest.
+                self._build((made | self._kept.stale) - self._kept.doubted)
         return self.checkpoint
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:

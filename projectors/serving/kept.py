@@ -62,6 +62,13 @@ class Kept:
         )
         self.declarations = without(self.declarations, self.parked)
 
+    @property
+    def doubted(self) -> frozenset[str]:
+        """The names of all that read a table in doubt, whose mirror is not yet what they will read."""
+        mirrors = {self.tables[name].mirror for name in self.plan.doubts}
+        told = {history.name for history in self.declarations.histories if history.of in mirrors}
+        return self.declarations.readers_of(mirrors) | told
+
     def make_doubtful_anew(self, connection: Connection) -> list[Table]:
         """Give the mirrors of tables in doubt the source's columns, for a snapshot to fill; returns the tables."""
         doubtful = [self.tables[name] for name in self.plan.doubts]
@@ -77,10 +84,8 @@ class Kept:
         One that was just ``made`` from a new declaration fails for all to see instead.
         """
         names = {declared.name for declared in (*self.declarations.histories, *self.declarations.maintained)}
-        # At every start, for an alteration may have been followed by one that stopped in doubt. In doubt, the mirror is not
-        # yet what they will read.
-        looked_at = frozenset[str]() if self.plan.doubts else names - frozenset(made)
-        broken = failing(connection, statements, self.declarations, looked_at)
+        # At every start, for an alteration may have been followed by one that stopped in doubt.
+        broken = failing(connection, statements, self.declarations, names - self.doubted - frozenset(made))
         self.stale = note_parked(connection, {**self.parked, **broken})
         for name, why in {**self.parked, **broken}.items():
             logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})

@@ -116,8 +116,9 @@ class ServingStore:
                 self._statements = Statements(self._connection, tables, declarations)
                 self._kept.park(self._connection, self._statements, made)
                 letters.note_incomplete(self._connection, self._kept.declarations, tables)
-                if checkpoint.phase == "streaming" and self.doubt is None:
-                    self._build(made | self._kept.stale, checkpoint)
+                if checkpoint.phase == "streaming":
+                    # What reads a table in doubt is built from the snapshot that is to come; nobody comes back for the rest.
+                    self._build((made | self._kept.stale) - self._kept.doubted, checkpoint)
             self._connection.execute(self._statements.create_changed())  # at once: a transaction each, they take 40 ms
             return checkpoint
 

@@ -185,6 +185,10 @@ def test_a_body_that_is_wrong_is_refused_before_it_goes_anywhere(api: Api, setti
         return answer.status_code, answer.json()["type"]
 
     assert status("{") == (400, "/problems/not-json")
+    for unsendable in (r'"\ud800": 1', r'"a": ["\ud800"]'):
+        assert status(f'{{"sql": "select 1", "parameters": {{{unsendable}}}}}') == (422, "/problems/invalid"), (
+            unsendable
+        )
     assert status("{}") == status('{"sql": 1}') == status('{"sql": "", "x": 1}') == (422, "/problems/invalid")
     assert api.http.post("/sql", json={"sql": 1}).json()["errors"][0]["pointer"] == "/sql"
     large = json.dumps({"sql": "x" * settings.body_limit_bytes})

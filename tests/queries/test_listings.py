@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from queries import cursors
+from queries.problems import Problem
 from tests.queries.harness import Api, Projector
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -148,6 +149,14 @@ def test_a_changed_cursor_is_refused(api: Api, projector: Projector) -> None:
         answer = api.get("/orders", limit=1, cursor=wrong)
         assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed-cursor"), wrong
     assert ids(api, limit=1, cursor=cursor) == [2]
+
+
+def test_a_cursor_whose_key_is_none_is_refused() -> None:
+    for key in ((), ("2026-01-01",), ("2026-01-01", 1, 2), ({}, 1), ("2026-01-01", []), (None, 1), ("2026-01-01", 1.5)):
+        with pytest.raises(Problem):
+            cursors.decode("list", cursors.encode("list", key))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(Problem):
+        cursors.decode("list", cursors.encode("list", ("\ud800", 1)))
 
 
 def test_a_cursor_made_by_hand_with_a_right_digest_is_refused_all_the_same(api: Api) -> None:

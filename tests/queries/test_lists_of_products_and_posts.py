@@ -123,6 +123,19 @@ def test_a_misspelled_word_finds_what_is_spelled_nearly_so(api: Api, projector: 
     assert found(api, "zzzzzz") == found(api, "lovelase hopper") == []
 
 
+def test_a_misspelled_word_may_hold_punctuation_or_stand_beside_it(api: Api, projector: Projector) -> None:
+    for id, words in enumerate(("Ada O'Brien Salt & Pepper mill", "Mary Smith-Jones Lantern"), 1):
+        text = f"SO-2026-{id:06} {words}"
+        projector.put(
+            "order_list_item", id=id, user_id=1, status="paid", placed_at=NOON, search=text, names=words.lower()
+        )
+    assert found(api, "salt & pepper") == found(api, "o'brien") == [1]
+    assert found(api, "salt & peppar") == [1]
+    assert found(api, "lantren - mary") == found(api, "lantren,") == found(api, "smiht-jones") == [2]
+    assert found(api, "o'brein") == [1]
+    assert found(api, "&") == found(api, "SO-2026-000009") == found(api, "SO-2026-000001 zzzzzz") == []
+
+
 def test_what_is_spelled_right_finds_nothing_else(api: Api, projector: Projector) -> None:
     for id, words in enumerate(("Jon Smith", "Jon Smyth", "Jon Smithson"), 1):
         text = f"SO-2026-{id:06} {words}"

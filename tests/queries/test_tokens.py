@@ -236,6 +236,8 @@ def test_a_token_keeps_the_low_half_of_the_transaction_id() -> None:
         (["wait=5"], 5.0, False),
         (["wait=0.25, allow-stale"], 0.25, True),
         (["allow-stale", "wait=5"], 5.0, True),
+        (["Wait=5, Allow-Stale"], 5.0, True),
+        (["wait=5; for=me, allow-stale;really"], 5.0, True),
         (["wait=9999"], 30.0, False),
         (["wait=-1"], 2.0, False),
         (["wait=inf, respond-async"], 2.0, False),

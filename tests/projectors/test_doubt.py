@@ -1,0 +1,81 @@
+"""A start that finds a table in doubt does the rest of what a start does: nothing declared is left empty or behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+
+from tests.projectors.test_snapshots import given_a_shop
+
+IN_DOUBT = "alter table users alter column phone type integer using 4"
+
+
+@pytest.fixture(params=["serving", "analytics"])
+def pipeline(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def run(store_database: str, tmp_path: Path) -> Callable[[str], list[Any]]:
+    """Runs a statement on whichever store there is, between two projectors."""
+
+    def run(statement: str) -> list[Any]:
+        if (tmp_path / "live.duckdb").exists():
+            with duckdb.connect(str(tmp_path / "live.duckdb")) as store:
+                return store.execute(statement).fetchall()
+        with psycopg.connect(store_database, autocommit=True) as store:
+            cursor = store.execute(statement)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            return cursor.fetchall() if cursor.description else []
+
+    return run
+
+
+def products(pipeline: Any) -> str:
+    return "main.products" if "analytics" in str(pipeline._make_store) else "read_models.product_card"
+
+
+def test_what_is_declared_anew_is_built_although_another_table_is_in_doubt(pipeline: Any, run: Any) -> None:
+    given_a_shop(pipeline)
+    table = products(pipeline)
+    run(f"update readside.declared set fingerprint = 'another' where name = '{table.partition('.')[2]}'")
+    pipeline.alter(IN_DOUBT)
+    pipeline.commit("update users set phone = 5 where id = 3")
+    pipeline.project_until_done()
+    assert len(pipeline.requests) == 1
+    assert run(f"select id from {table}") == [(1,)]
+
+
+def test_what_was_parked_is_brought_up_although_another_table_is_in_doubt(pipeline: Any, run: Any) -> None:
+    given_a_shop(pipeline)
+    table = products(pipeline)
+    pipeline.alter("alter table products rename column sku to code")
+    pipeline.commit("update products set name = 'Axe' where id = 1")
+    pipeline.project_until_done()
+    assert run(f"select name from readside.declared where parked is not null and name = '{table.partition('.')[2]}'")
+    pipeline.alter("alter table products rename column code to sku", IN_DOUBT)
+    pipeline.commit("update users set phone = 5 where id = 3")
+    pipeline.project_until_done()
+    assert run("select name from readside.declared where parked is not null") == []
+    name = "name" if table.startswith("main") else "document->>'name'"
+    assert run(f"select {name} from {table}") == [("Axe",)]
+
+
+def test_what_happened_to_a_row_is_not_told_twice_by_the_snapshot_of_a_table_in_doubt(
+    serving: Any, store_rows: Any
+) -> None:
+    given_a_shop(serving)
+    serving.commit("update orders set status = 'paid', version = 2, updated_at = now() where id = 1")
+    serving.project_until_done()
+    serving.alter("alter table orders alter column carrier type integer using 4")
+    serving.commit("update orders set version = 3 where id = 2")
+    serving.project_until_done()
+    assert len(serving.requests) == 1
+    told = store_rows(
+        "select order_id, status from history.order_timeline where order_id < 3 order by order_id, end_lsn"
+    )
+    assert told == [(1, "pending"), (1, "paid"), (2, "pending")]
