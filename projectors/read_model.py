@@ -152,6 +152,8 @@ class ReadModel:
                 f"{self.name} of the analytics store reads {listed(models)}; there, take mirror.…, or a rollup that is "
                 "declared of that read model, as rollups.…"
             )
+        if self.histories:
+            raise DeclarationError(f"{self.name} of the analytics store reads a history; join it when you ask instead")
         if self.mirror_indexes or self.extensions or self.embeds or self.storage:
             raise DeclarationError(
                 f"{self.name}: the analytics store has no mirror_indexes, extensions, embeds or storage; remove them"
@@ -165,6 +167,7 @@ class History:
     ``query`` selects rows from the relation ``transition``: one row per change of the table in commit order, with
     ``old`` and ``new`` (the row before and after, NULL for none), ``at`` (the commit's time), ``end_lsn`` and ``place``
     (the commit's position, and the change's place in it). Each row selected must carry ``end_lsn`` and ``place``.
+    In DuckDB, where it lies in the schema main, ``at`` is a keyword: write ``"at"``.
     """
 
     name: LiteralString

@@ -8,16 +8,35 @@ import duckdb
 
 from cdc.catalog import Table
 from cdc.errors import Fatal
+from projectors.analytics.history import history_of_snapshot
 from projectors.analytics.mirror import literal, mirror_sql, quoted
 from projectors.analytics.refresh import create_rollup
 from projectors.analytics.relation import Relation, declared_relation, relation_of
-from projectors.read_model import ReadModel
+from projectors.checkpoint import START
+from projectors.read_model import Declarations, History, ReadModel
 from projectors.rollup import Rollup
 
 Connection = duckdb.DuckDBPyConnection
 
 #: DuckDB's types whose sums come back to what they were when a row leaves.
 _EXACT = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL")
+
+
+def make_history(connection: Connection, history: History, *, anew: bool) -> None:
+    """Make its table, empty. Raises Fatal for one that was recorded in another form (``anew``)."""
+    if anew:
+        raise Fatal(
+            f"history {history.name} is declared otherwise than it was recorded, and the mirror cannot tell what happened; "
+            "give the new form another name, or begin with an empty data directory"
+        )
+    name = f"main.{quoted(history.name)}"
+    connection.execute(f"create or replace table {name} ({history.columns})")
+    connection.execute(f"comment on table {name} is {literal(history.comment)}")
+
+
+def columns_of(connection: Connection, declared: ReadModel | Rollup | History) -> list[str]:
+    """The columns of its table."""
+    return [name for name, _ in _columns(connection, declared)]
 
 
 def make(connection: Connection, declared: ReadModel | Rollup, relations: Mapping[str, Relation]) -> None:
@@ -37,10 +56,10 @@ def make(connection: Connection, declared: ReadModel | Rollup, relations: Mappin
 
 def stored_relation(connection: Connection, declared: ReadModel | Rollup) -> Relation:
     """Its table as a relation."""
-    return declared_relation(declared, [name for name, _ in _columns(connection, declared)])
+    return declared_relation(declared, columns_of(connection, declared))
 
 
-def broken(maintained: Iterable[ReadModel | Rollup], tables: Iterable[Table], sound: Collection[str]) -> dict[str, str]:
+def broken(declarations: Declarations, tables: Iterable[Table], sound: Collection[str]) -> dict[str, str]:
     """Why each of these cannot be computed on such a mirror, but for the ``sound`` ones.
 
     Asked of a database of its own: an error in the store's would end the transaction that asks.
@@ -49,10 +68,15 @@ def broken(maintained: Iterable[ReadModel | Rollup], tables: Iterable[Table], so
     with duckdb.connect() as scratch:
         scratch.execute("create schema mirror")
         relations: dict[str, Relation] = {}
-        for table in tables:
+        by_name = {table.mirror: table for table in tables}
+        for table in by_name.values():
             scratch.execute(mirror_sql(table).create)
             relations[table.mirror] = relation_of(table)
-        for declared in maintained:
+        for history in declarations.histories:
+            why = _why_history_broken(scratch, history, by_name[history.of])
+            if why is not None and history.name not in sound:
+                found[history.name] = why
+        for declared in declarations.maintained:
             if any(name not in relations for name in declared.reads):
                 continue  # what it reads is broken, which is said of that
             why = _why_broken(scratch, declared, relations)
@@ -61,6 +85,15 @@ def broken(maintained: Iterable[ReadModel | Rollup], tables: Iterable[Table], so
             elif why is None:
                 relations[declared.reference] = stored_relation(scratch, declared)
     return found
+
+
+def _why_history_broken(connection: Connection, history: History, table: Table) -> str | None:
+    try:
+        make_history(connection, history, anew=False)
+        connection.execute(f"explain {history_of_snapshot(history, columns_of(connection, history), table, START)}")
+    except duckdb.BinderException as exc:
+        return str(exc).partition(chr(10))[0]
+    return None
 
 
 def _why_broken(connection: Connection, declared: ReadModel | Rollup, relations: Mapping[str, Relation]) -> str | None:
@@ -89,7 +122,7 @@ def _require_exact(connection: Connection, rollup: Rollup) -> None:
             )
 
 
-def _columns(connection: Connection, declared: ReadModel | Rollup) -> list[tuple[str, str]]:
+def _columns(connection: Connection, declared: ReadModel | Rollup | History) -> list[tuple[str, str]]:
     return connection.execute(
         "select column_name, data_type from duckdb_columns() where schema_name = $schema and table_name = $name "
         "and database_name = current_database() order by column_index",

@@ -10,11 +10,11 @@ import duckdb
 from cdc.catalog import Table
 from cdc.shapes import Shapes
 from projectors.alteration import Plan, require_tables, with_missing
-from projectors.analytics.declared import broken, make, stored_relation
+from projectors.analytics.declared import broken, columns_of, make, make_history, stored_relation
 from projectors.analytics.following import follow_source, make_anew, remember, remembered
 from projectors.analytics.relation import Relation, relation_of
 from projectors.parking import behind, parked_with, readers, without
-from projectors.read_model import Declarations
+from projectors.read_model import Declarations, History
 from projectors.rollup import Rollup
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ class Kept:
         """See AnalyticsStore."""
         self.tables = {t.qualified: t for t in tables if t.mirror in declarations.tables}  #: by schema.table
         self.maintained = declarations.maintained  #: read models and rollups, each after what it reads
+        self.histories: dict[str, list[History]] = {}  #: by schema.table
+        self.history_columns: dict[str, list[str]] = {}  #: by history
         self.relations: dict[str, Relation] = {}  #: tables of the mirror, rollups and read models, by reference
         self.plan = Plan()
         self.stale: frozenset[str] = frozenset()  #: declared tables that were parked and have fallen behind
@@ -83,16 +85,18 @@ class Kept:
         wanted = self._declarations.fingerprints()
         self.relations = {table.mirror: relation_of(table) for table in self.tables.values()}
         made: set[str] = set()
+        for history in self._declarations.histories:
+            if built.get(history.name) != wanted[history.name]:
+                make_history(connection, history, anew=history.name in built)
+                _note(connection, history.name, wanted[history.name])
+                made.add(history.name)
+            self.history_columns[history.name] = columns_of(connection, history)
         for declared in self.maintained:
             if built.get(declared.name) != wanted[declared.name]:
                 if isinstance(declared, Rollup) and declared.of not in self.relations:
                     continue  # what it reads is parked, and so will it be
                 make(connection, declared, self.relations)
-                connection.execute("delete from readside.declared where name = $name", {"name": declared.name})
-                connection.execute(
-                    "insert into readside.declared (name, fingerprint) values ($name, $fingerprint)",
-                    {"name": declared.name, "fingerprint": wanted[declared.name]},
-                )
+                _note(connection, declared.name, wanted[declared.name])
                 made.add(declared.name)
             self.relations[declared.reference] = stored_relation(connection, declared)
         return frozenset(made)
@@ -105,7 +109,7 @@ class Kept:
         tables = {name.partition(".")[2]: why for name, why in self.plan.parked.items()}
         parked = parked_with(self._declarations, tables)
         sound = self.doubted.union(made)
-        parked |= broken(without(self._declarations, parked).maintained, self.tables.values(), sound)
+        parked |= broken(without(self._declarations, parked), self.tables.values(), sound)
         parked |= readers(self._declarations, parked)
         before = connection.execute("select name from readside.declared where parked is not null").fetchall()
         self.stale = frozenset(name for (name,) in before if name not in parked)
@@ -115,8 +119,18 @@ class Kept:
             connection.execute(
                 "update readside.declared set parked = $why where name = $name", {"name": name, "why": why}
             )
-        self.maintained = without(self._declarations, parked).maintained
+        kept = without(self._declarations, parked)
+        self.maintained = kept.maintained
+        self.histories = {
+            table.qualified: [history for history in kept.histories if history.of == table.mirror]
+            for table in self.tables.values()
+        }
         self.parked = parked
+
+    @property
+    def with_history(self) -> frozenset[str]:
+        """The tables, schema.table, of which there is a history."""
+        return frozenset(name for name, histories in self.histories.items() if histories)
 
     def count_letters(self, by_table: Mapping[str, int]) -> None:
         """So many changes are parked, by schema.table."""
@@ -124,3 +138,11 @@ class Kept:
         counts = behind(self._declarations, {table.partition(".")[2]: count for table, count in by_table.items()})
         told = {name: f"{count} dead letters" for name, count in counts.items()}
         self.incomplete = told | {name: f"parked: {why}" for name, why in self.parked.items()}
+
+
+def _note(connection: Connection, name: str, fingerprint: str) -> None:
+    connection.execute("delete from readside.declared where name = $name", {"name": name})
+    connection.execute(
+        "insert into readside.declared (name, fingerprint) values ($name, $fingerprint)",
+        {"name": name, "fingerprint": fingerprint},
+    )

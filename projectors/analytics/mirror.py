@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from cdc.catalog import Column, Table
 from cdc.encoding import DATE_INFINITY, DATE_MINUS_INFINITY, Encoding, encoding_of
+from projectors.batch import Version
 
 _TYPES = {
     "int2": "smallint",
@@ -67,6 +68,7 @@ class MirrorSql:
     create: str
     create_changed: str  #: temporary: old and new versions of the batch's rows
     stage: str  #: incoming → staged, typed and merged with the stored rows
+    stage_versions: str  #: incoming versions → versions: number, end_lsn, place, at, the key and the row, null for none
     stage_keys: str  #: incoming, whose rows are keys → staged keys
     remember_old: str  #: stored rows of the staged keys → changed
     remember_new: str  #: staged → changed
@@ -88,13 +90,10 @@ def mirror_sql(table: Table) -> MirrorSql:
     names = ", ".join(quoted(c.name) for c in sent)
     keys = table.keys
     key_names = ", ".join(quoted(c.name) for c in keys)
-    values = ", ".join(
-        f"case when i.base is null then {_value(c)} when json_exists(i.row, {_path(c)}) then {_present(c)}"
-        f" else {_stored(table, c)} end"
-        f" as {quoted(c.name)}"
-        for c in sent
-    )
+    values = ", ".join(f"{_merged(table, c)} as {quoted(c.name)}" for c in sent)
     base = " and ".join(f"b.{quoted(c.name)} = {_value(c, 'i.k')}" for c in keys)
+    packed = ", ".join(f"{quoted(c.name)} := {_merged(table, c)}" for c in sent)
+    own = ", ".join(f"{_value(c, 'i.own')} as {quoted(c.name)}" for c in keys)
     same = " and ".join(f"m.{quoted(name)} = s.{quoted(name)}" for name in table.key)
     snapshot = f"temp.{quoted('snapshot_' + table.mirror)}"
     return MirrorSql(
@@ -113,6 +112,17 @@ def mirror_sql(table: Table) -> MirrorSql:
             create or replace temporary table staged as
             select {", ".join(f"{_value(c)} as {quoted(c.name)}" for c in keys)}
               from (select from_json_strict(row, {_shape(keys)}) as x from incoming) i
+        """,
+        stage_versions=f"""
+            create or replace temporary table versions as
+            select i.number, i.end_lsn, i.place, make_timestamptz(i.at_us) as "at", {own},
+                   case when i.row is not null then struct_pack({packed}) end as new_row
+              from (select number, end_lsn, place, at_us, row, base,
+                           case when base is null then from_json_strict(row, {_shape(sent)}) end as x,
+                           from_json_strict(base, {_shape(keys)}) as k,
+                           from_json_strict(key, {_shape(keys)}) as own
+                      from incoming) i
+              left join {mirror} b on {base}
         """,
         remember_old=f"""
             insert into {changed} ({sign}, {names})
@@ -153,6 +163,19 @@ class Incoming:
         self._table = pa.table({
             "row": pa.array(rows, pa.binary()).cast(pa.string()),
             "base": pa.array(bases, pa.binary()).cast(pa.string()),
+        })  # fmt: skip
+
+    def fill_versions(self, versions: Sequence[Version]) -> None:
+        """Its rows from here on: every version, with its place in the history of its table."""
+        rows = [version.row for version in versions]
+        self._table = pa.table({
+            "number": pa.array(range(len(rows)), pa.int64()),
+            "key": pa.array([version.key for version in versions], pa.binary()).cast(pa.string()),
+            "row": pa.array([row and row.columns for row in rows], pa.binary()).cast(pa.string()),
+            "base": pa.array([row and row.base for row in rows], pa.binary()).cast(pa.string()),
+            "end_lsn": pa.array([version.end_lsn for version in versions], pa.uint64()),
+            "place": pa.array([version.place for version in versions], pa.int64()),
+            "at_us": pa.array([version.committed_us for version in versions], pa.int64()),
         })  # fmt: skip
 
     def __arrow_c_schema__(self) -> Any:
@@ -209,6 +232,12 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """A text as an SQL literal; for names and shapes only, never for rows' values."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _merged(table: Table, column: Column) -> str:
+    """A column of an incoming row: as sent, or as stored where an update left it out."""
+    sent = f"when json_exists(i.row, {_path(column)}) then {_present(column)}"
+    return f"case when i.base is null then {_value(column)} {sent} else {_stored(table, column)} end"
 
 
 def _stored(table: Table, column: Column) -> str:

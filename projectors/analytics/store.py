@@ -19,11 +19,12 @@ from cdc.errors import Fatal
 from cdc.shapes import Shapes
 from projectors.analytics import letters
 from projectors.analytics.kept import Kept
-from projectors.analytics.mirror import Incoming, MirrorSql, changed_rows, mirror_sql
+from projectors.analytics.mirror import Incoming, changed_rows
+from projectors.analytics.mirroring import Mirroring
 from projectors.analytics.position import SCHEMA, move, read_checkpoint
 from projectors.analytics.refresh import build_model, build_rollup, refresh_model, refresh_rollup
 from projectors.analytics.translated import translated
-from projectors.batch import Row, Segment, net_changes
+from projectors.batch import Segment, net_changes
 from projectors.checkpoint import START, Checkpoint
 from projectors.letters import Asked, DeadLetter
 from projectors.read_model import Declarations
@@ -104,11 +105,12 @@ class AnalyticsStore:
             self._connection.execute(SCHEMA)
             self.checkpoint = read_checkpoint(self._connection)
             self._kept.follow(self._connection)
-            self._sql: dict[str, MirrorSql] = {name: mirror_sql(table) for name, table in self._kept.tables.items()}
+            self._mirroring = Mirroring(self._kept, self._incoming, self._run)
             made = self._kept.prepare_declared(self._connection)
             self._kept.park(self._connection, made)
             self._kept.count_letters(letters.by_table(self._connection))
             if self.checkpoint.phase == "streaming":
+                self._mirroring.tell_of_snapshot(made, self.checkpoint)
                 # What reads a table in doubt is built from the snapshot that is to come; nobody comes back for the rest.
                 self._build((made | self._kept.stale) - self._kept.doubted)
         return self.checkpoint
@@ -120,22 +122,22 @@ class AnalyticsStore:
             doubtful = self._kept.make_doubtful_anew(self._connection)
             if not first:
                 self._kept.park(self._connection)
-            for sql in () if first else self._sql.values():
-                self._run(sql.create_snapshot, sql.create_changed)
+                self._mirroring.begin_snapshot()
             for rows in changes:
-                self._load_rows(rows, first=first)
+                self._mirroring.load(rows, first=first)
             position = checkpoint()
             if first:
+                self._mirroring.tell_of_snapshot(self._kept.history_columns, position)
                 self._build({declared.name for declared in self._kept.maintained})
             else:
-                self._apply_snapshot()
+                self._apply_snapshot(position)
                 self._build(self._kept.readers_of(doubtful) | self._kept.stale)
             self._move(position)
         self._announce(position)
 
     def prepare(self, transactions: Sequence[Transaction]) -> Callable[[Checkpoint], None]:
         """See Store."""
-        segments: Iterable[Segment] = net_changes(transactions, (), _CHANGES_PER_SEGMENT)
+        segments: Iterable[Segment] = net_changes(transactions, self._kept.with_history, _CHANGES_PER_SEGMENT)
         if sum(len(transaction.changes) for transaction in transactions) <= _MOST_PREPARED:
             segments = list(segments)
         return partial(self._apply, segments)
@@ -150,9 +152,9 @@ class AnalyticsStore:
             for segment in segments:
                 for name, changes in segment.items():
                     if name not in touched:
-                        self._connection.execute(self._sql[name].create_changed)
+                        self._mirroring.begin(name)
                         touched[name] = None
-                    self._apply_table(self._sql[name], changes.truncated, changes.rows)
+                    self._mirroring.apply(name, changes)
             self._refresh(touched)
             self._move(checkpoint)
         self._announce(checkpoint)
@@ -164,11 +166,11 @@ class AnalyticsStore:
             with self._transaction():
                 for segment in segments:
                     for name, table in segment.items():
-                        self._connection.execute(self._sql[name].create_changed)
-                        self._apply_table(self._sql[name], table.truncated, table.rows)
+                        self._mirroring.begin(name)
+                        self._mirroring.apply(name, table)
                 raise Undo
 
-        return refused_among(changes, attempt, (), _CHANGES_PER_SEGMENT)
+        return refused_among(changes, attempt, self._kept.with_history, _CHANGES_PER_SEGMENT)
 
     def dead_letters(self) -> Sequence[DeadLetter]:
         """See Store. From any thread."""
@@ -215,21 +217,9 @@ class AnalyticsStore:
         with self._moved:
             return self._moved.wait_for(lambda: self.checkpoint.end_lsn >= end_lsn, timeout_s)
 
-    def _apply_table(self, sql: MirrorSql, truncated: bool, rows: dict[bytes, Row | None]) -> None:
-        if truncated:
-            self._run(sql.remember_all, sql.clear)
-        written = [row for row in rows.values() if row is not None]
-        if written:
-            self._incoming.fill([row.columns for row in written], [row.base for row in written])
-            self._run(sql.stage, sql.remember_old, sql.remember_new, sql.delete, sql.insert)
-        if gone := [key for key, row in rows.items() if row is None]:
-            self._incoming.fill(gone, [None] * len(gone))
-            self._run(sql.stage_keys, sql.remember_old, sql.delete)
-
-    def _apply_snapshot(self) -> None:
-        for sql in self._sql.values():
-            self._run(*sql.apply_snapshot)
-        self._refresh([name for name in self._sql if self._has_changes(name)])
+    def _apply_snapshot(self, position: Checkpoint) -> None:
+        self._mirroring.apply_snapshot(position)
+        self._refresh([name for name in self._kept.tables if self._has_changes(name)])
 
     def _has_changes(self, name: str) -> bool:
         changed = changed_rows(self._kept.tables[name])
@@ -249,16 +239,6 @@ class AnalyticsStore:
             else:
                 self._run(*refresh_model(declared, into, sources, captured=kept))
             changed.add(declared.reference)
-
-    def _load_rows(self, rows: Sequence[Change], *, first: bool) -> None:
-        by_table: dict[str, dict[bytes, bytes]] = {}
-        for change in rows:
-            assert change.key is not None and change.row is not None
-            by_table.setdefault(change.table, {})[change.key] = change.row
-        for name, images in by_table.items():
-            self._incoming.fill(list(images.values()), [None] * len(images))
-            sql = self._sql[name]
-            self._run(sql.stage, *((sql.delete, sql.insert) if first else sql.add_to_snapshot))
 
     def _build(self, names: Collection[str]) -> None:
         relations = self._kept.relations

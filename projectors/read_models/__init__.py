@@ -25,6 +25,7 @@ DECLARATIONS = declared_in(
     "hourly_orders",
     "order_details",
     "order_list_item",
+    "order_status_changes",
     "order_timeline",
     "post_list_item",
     "post_with_comments",

@@ -156,6 +156,10 @@ class Reader:
             raise AssertionError(f"{path} is not as described: {error.json_path}: {error.message[:300]}")
         return body
 
+    def sql(self, statement: str) -> list[Any]:
+        """The rows of a statement on the analytics store."""
+        return self._http.post("/sql", json={"sql": statement}).raise_for_status().json()["rows"]
+
     def all(self, path: str, limit: int = 100, **parameters: Any) -> list[Any]:
         """Every item of a list, over its pages."""
         return [item for page in self._pages(path, limit, parameters) for item in page]

@@ -81,6 +81,14 @@ def test_every_order_shows_what_the_source_says_and_the_way_it_went(history: tup
     assert ways == {id: _WAYS[status] for id, status in source.statuses().items()}
 
 
+def test_status_changes_tell_the_way_of_every_order(history: tuple[Reader, Source]) -> None:
+    reader, source = history
+    told = reader.sql(
+        "select order_id::varchar, list(status order by end_lsn, place) from order_status_changes group by 1"
+    )
+    assert dict(told) == {id: _WAYS[status] for id, status in source.statuses().items()}
+
+
 def test_lists_of_orders_in_their_order(history: tuple[Reader, Source]) -> None:
     reader, source = history
     assert reader.all("/orders") == reader.all("/orders", limit=17) == source.orders()
