@@ -20,7 +20,8 @@ from projectors.read_models import DECLARATIONS
 from tests.databases import eventually
 from tests.operations import SEED
 
-TABLES = {model.name for model in DECLARATIONS.of_store("analytics").read_models} | {"_readside"}
+OF_STORE = DECLARATIONS.of_store("analytics")
+TABLES = {declared.name for declared in (*OF_STORE.read_models, *OF_STORE.histories)} | {"_readside"}
 
 
 @pytest.fixture
