@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from cdc.assembler import Partition, Transaction
+from cdc.assembler import Partition, Transaction, packed
 from cdc.catalog import Table
 from cdc.change import Change
 from cdc.control import Control, Snapshot, read_control, request_snapshot
@@ -126,10 +126,10 @@ class Projector:
         ranges = {p: r for p, r in snapshot.partitions().items() if p[0] in self._intake.topics_read}
         self._intake.generation = snapshot.generation
         self._intake.superseded = False
-        self._intake.take_up({}, self._reader, superseded=True)
-        for partition, (begin, _) in ranges.items():
-            self._intake.assembler.passed(partition, begin - 1)
-        self._reader.assign({partition: begin for partition, (begin, _) in ranges.items()})
+        begins = {partition: begin for partition, (begin, _) in ranges.items()}
+        # What lies before it was of the stream that it supersedes, and means nothing should it be read once more.
+        self._intake.take_up({"frontier": packed(begins), "restart": packed(begins)}, self._reader, superseded=True)
+        self._reader.assign(begins)
         parked: dict[Place, DeadLetter] = {}
         released = self._parked.release_all()
         newest = {"lsn": 0, "committed_us": 0}

@@ -25,3 +25,13 @@ def test_what_was_read_before_a_snapshot_of_nothing_is_not_waited_for(history: H
     history.pulse(1)
     history.restart(rewind=0)
     history.settle()
+
+
+def test_what_is_read_before_a_snapshot_while_it_is_loaded_is_not_waited_for(history: History) -> None:
+    history.begin(seeded=False)
+    history.resnapshot()
+    history.restart(rewind=0)
+    history.tear(Step("truncate all"), rows=0, back=0)
+    history.resnapshot()
+    history.pulse(1)
+    history.settle()
