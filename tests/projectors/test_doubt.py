@@ -96,3 +96,14 @@ def test_a_later_snapshot_leaves_parked_what_still_cannot_be_computed(serving: A
     serving.project_until_done()
     shown = "select document->>'last_name' from read_models.user_profile where id in (1, 2) order by id"
     assert store_rows(shown) == [("After",), ("Later",)]
+
+
+def test_a_rollup_that_is_declared_anew_does_not_fail_for_a_table_in_doubt(pipeline: Any, run: Any) -> None:
+    given_a_shop(pipeline)
+    rollup = "orders_by_customer" if products(pipeline).startswith("main") else "user_orders"
+    run(f"update readside.declared set fingerprint = 'another' where name = '{rollup}'")
+    pipeline.alter("alter table orders add column token uuid default gen_random_uuid()")
+    pipeline.commit("update orders set version = 3 where id = 2")
+    pipeline.project_until_done()
+    assert len(pipeline.requests) == 1
+    assert sorted(run(f"select user_id from rollups.{rollup}")) == [(1,), (2,), (3,), (4,)]
