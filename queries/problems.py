@@ -189,4 +189,8 @@ def _failed(request: Request, error: Exception) -> Response:
         extra={"action": "request_failed", "error": type(error).__name__, "route": request.url.path},
         exc_info=None if isinstance(error, psycopg.Error) else error,
     )
-    return _refused(request, Problem("internal", "The server failed on this request; its log has the cause."))
+    # The framework ends the connection after it has answered: the client must not send its next request into that.
+    headers = {"Connection": "close"}
+    return _refused(
+        request, Problem("internal", "The server failed on this request; its log has the cause.", headers=headers)
+    )

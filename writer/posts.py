@@ -146,9 +146,20 @@ def comment(db: Database, actor: Actor, post: int, comment: CommentCreation) -> 
 
 def uncomment(db: Database, actor: Actor, id: int) -> Answer:
     """Nothing to tell; the comment is gone."""
-    row = db.execute("delete from comments where id = %(id)s returning author_id", {"id": id}).fetchone()
+    row = db.execute(
+        """
+        delete from comments
+        using posts
+        where comments.id = %(id)s
+          and posts.id = comments.post_id
+        returning comments.author_id, posts.author_id as post_author_id, posts.status
+        """,
+        {"id": id},
+    ).fetchone()
     if row is None:
         raise unknown("comment")
+    if not actor.owns(row["author_id"]) and row["status"] == "draft" and not actor.owns(row["post_author_id"]):
+        raise unknown("comment")  # nobody is told of what is under somebody else's draft
     actor.require_own(row["author_id"], "the comment")
     return Answer()
 

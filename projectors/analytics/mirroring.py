@@ -50,12 +50,14 @@ class Mirroring:
 
     def load(self, rows: Sequence[Change], *, first: bool) -> None:
         """Take in rows of a snapshot: into the mirror, or beside it."""
-        by_table: dict[str, dict[bytes, bytes]] = {}
+        by_table: dict[str, dict[bytes, Change]] = {}
         for change in rows:
-            assert change.key is not None and change.row is not None
-            by_table.setdefault(change.table, {})[change.key] = change.row
-        for name, images in by_table.items():
-            self._incoming.fill(list(images.values()), [None] * len(images))
+            assert change.key is not None
+            by_table.setdefault(change.table, {})[change.key] = change
+        for name, by_key in by_table.items():
+            images = [change.row for change in by_key.values() if change.row is not None]
+            # A column that was added after the snapshot is not in its rows.
+            self._incoming.fill(images, [change.key if change.partial else None for change in by_key.values()])
             sql = self._sql[name]
             self._run(sql.stage, *((sql.delete, sql.insert) if first else sql.add_to_snapshot))
 

@@ -42,7 +42,7 @@ def _recompute(model: ReadModel, into: Relation, rows: Mapping[str, str], *, cap
 
 def create_rollup(rollup: Rollup, source: Relation) -> str:
     """The rollup's table, empty, with the types that its query gives."""
-    return f"create table rollups.{quoted(rollup.name)} as select * from ({_over(rollup, source.rows)}) limit 0"
+    return f"create table rollups.{quoted(rollup.name)} as select * from ({_over(rollup, source.none)}) limit 0"
 
 
 def refresh_rollup(rollup: Rollup, into: Relation, source: Relation, *, captured: bool) -> Iterable[str]:

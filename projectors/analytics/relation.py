@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cdc.catalog import Table
-from projectors.analytics.mirror import carried, changed_rows, quoted, sign_of
+from projectors.analytics.mirror import carried, changed_rows, duckdb_type, quoted, sign_of
 from projectors.read_model import ReadModel
 from projectors.rollup import Rollup
 
@@ -23,6 +23,7 @@ class Relation:
     stored: str  #: its rows as they stand
     changed: str  #: the temporary table of old and new versions
     columns: tuple[str, ...]
+    none: str  #: selects no row, with these columns as the source has them: the mirror of a table in doubt does not yet
 
     @property
     def sign(self) -> str:
@@ -48,11 +49,14 @@ class Relation:
 def relation_of(table: Table) -> Relation:
     """A table of the mirror."""
     columns = tuple(column.name for column in carried(table))
-    return Relation(table.mirror, f"mirror.{quoted(table.mirror)}", changed_rows(table), columns)
+    none = ", ".join(f"null::{duckdb_type(column)} as {quoted(column.name)}" for column in carried(table))
+    stored = f"mirror.{quoted(table.mirror)}"
+    return Relation(table.mirror, stored, changed_rows(table), columns, f"select {none} limit 0")
 
 
 def declared_relation(declared: ReadModel | Rollup, columns: Sequence[str]) -> Relation:
     """A rollup, or a read model, which lies in the schema main for everybody to query."""
     schema = "rollups" if isinstance(declared, Rollup) else "main"
     stored = f"{schema}.{quoted(declared.name)}"
-    return Relation(declared.reference, stored, f"temp.{quoted(declared.reference)}", tuple(columns))
+    none = f"select {', '.join(map(quoted, columns))} from {stored} limit 0"
+    return Relation(declared.reference, stored, f"temp.{quoted(declared.reference)}", tuple(columns), none)

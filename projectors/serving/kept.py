@@ -32,6 +32,7 @@ class Kept:
         """See ServingStore."""
         self.tables = {table.qualified: table for table in tables}  #: by schema.table
         self.declarations = declarations
+        self._followed = declarations  # those that read nothing that is parked
         self.histories: Mapping[str, Sequence[History]] = {}  #: by schema.table
         self.with_history: frozenset[str] = frozenset()  #: tables of which there is a history
         self.plan = Plan()
@@ -60,7 +61,7 @@ class Kept:
         self.parked = parked_with(
             self.declarations, {mirrors.get(name, name.partition(".")[2]): why for name, why in parked.items()}
         )
-        self.declarations = without(self.declarations, self.parked)
+        self.declarations = self._followed = without(self.declarations, self.parked)
 
     @property
     def doubted(self) -> frozenset[str]:
@@ -83,6 +84,7 @@ class Kept:
 
         One that was just ``made`` from a new declaration fails for all to see instead.
         """
+        self.declarations = self._followed  # what could not be computed may be by now, or still stands still
         names = {declared.name for declared in (*self.declarations.histories, *self.declarations.maintained)}
         # At every start, for an alteration may have been followed by one that stopped in doubt.
         broken = failing(connection, statements, self.declarations, names - self.doubted - frozenset(made))

@@ -40,15 +40,17 @@ class Loading:
 
     def add(self, rows: Sequence[Change]) -> None:
         """Take in some of the snapshot's rows."""
-        by_table: dict[str, dict[bytes, bytes]] = {}
+        by_table: dict[tuple[str, bool], dict[bytes, bytes]] = {}
         for change in rows:
             assert change.key is not None and change.row is not None
-            by_table.setdefault(change.table, {})[change.key] = change.row
-        for name, images in by_table.items():
-            statements = self._statements.mirror[name]
-            statement = statements.load if self._into == "load" else statements.stage
+            row = b'{"base":%b,"row":%b}' % (change.key, change.row) if change.partial else change.row
+            by_table.setdefault((change.table, change.partial), {})[change.key] = row
+        for (name, partial), images in by_table.items():
+            into = f"{self._into}_partial" if partial else self._into
             array = (b"[" + b",".join(images.values()) + b"]").decode()
-            query = self._statements.render((self._into, name), lambda statement=statement: statement)
+            query = self._statements.render(
+                (into, name), lambda name=name, into=into: getattr(self._statements.mirror[name], into)
+            )
             self._connection.execute(query, {"rows": array}, prepare=False)
 
     def compare(self, at: Mapping[str, Any]) -> list[Table]:

@@ -76,6 +76,8 @@ class MirrorStatements:
     truncate: Composed  #: no parameter
     load: Composed  #: rows: whole rows of a snapshot; nothing is remembered in changed_T
     stage: Composed  #: rows: whole rows of a snapshot, into staged_T
+    load_partial: Composed  #: the same of rows as merge takes them, which lack columns that were added since
+    stage_partial: Composed
     adopt: Composed  #: staged_T's rows into the mirror; no parameter
 
 
@@ -95,6 +97,8 @@ def mirror_statements(table: Table) -> MirrorStatements:
         merge=with_parameters(_upsert(table, merge, remember=True)),
         load=with_parameters(_upsert(table, replace_, remember=False)),
         stage=with_parameters(_upsert(table, replace_, remember=False, into=staged_name(table))),
+        load_partial=with_parameters(_upsert(table, merge, remember=False)),
+        stage_partial=with_parameters(_upsert(table, merge, remember=False, into=staged_name(table))),
         adopt=_upsert(table, SQL("select {} from {}").format(columns, staged_name(table)), remember=True),
         delete=with_parameters(_delete(table)),
         truncate=SQL("""

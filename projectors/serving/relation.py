@@ -14,6 +14,7 @@ from typing import Literal
 from psycopg.sql import SQL, Composed, Identifier
 
 from cdc.catalog import Table
+from projectors.serving.values import column_type
 
 _LONGEST_NAME = 63  # bytes
 
@@ -67,6 +68,12 @@ def relation_of(table: Table) -> Relation:
     """A table of the mirror."""
     columns = tuple(column.name for column in table.columns)
     return Relation(table.mirror, Identifier("mirror", table.mirror), temporary("changed", table.mirror), columns)
+
+
+def no_rows(table: Table) -> Composed:
+    """Selects none, with the columns of the source's table: the mirror of one in doubt does not have them yet."""
+    columns = [SQL("null::{} as {}").format(column_type(c), Identifier(c.name)) for c in table.columns]
+    return SQL("select {} limit 0").format(SQL(", ").join(columns))
 
 
 def declared_relation(reference: str, columns: Sequence[str]) -> Relation:

@@ -26,12 +26,12 @@ class Measures:
         return (*self.whole, *self.numeric)
 
 
-def create_rollup(rollup: Rollup, source: Relation) -> Composed:
-    """The rollup's table, empty, with the types that its query gives; the engine's own checks come after."""
+def create_rollup(rollup: Rollup, rows: Composed) -> Composed:
+    """The rollup's table, empty, with the types that its query gives over such rows; the engine's own checks come after."""
     name = _name(rollup)
     # Half-empty pages: the row of a busy group is rewritten with every batch, and stays on its page.
     create = SQL("create table {} with (fillfactor = 50) as select * from ({}) q with no data").format(
-        name, _over(rollup, source.rows())
+        name, _over(rollup, rows)
     )
     return SQL("; ").join([create, *describe(name, rollup.indexes, rollup.comment)])
 

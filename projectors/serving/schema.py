@@ -15,7 +15,7 @@ from projectors.declaration import fingerprint
 from projectors.read_model import Declarations, History, ReadModel
 from projectors.rollup import Rollup
 from projectors.serving.refresh import create_history, create_read_model, index_of
-from projectors.serving.relation import Relation, declared_relation, relation_of
+from projectors.serving.relation import Relation, declared_relation, no_rows
 from projectors.serving.rollup import Measures, create_rollup, key_rollup
 from projectors.serving.values import column_type
 
@@ -100,16 +100,16 @@ def prepare_declared(
         if name not in wanted and name not in standing and kind != "history":
             _forget(connection, name, kind)
     _prepare_extensions(connection, declarations)
-    relations = {table.mirror: relation_of(table) for table in tables}
+    sources: dict[str, Table | Relation] = {table.mirror: table for table in tables}
     made: set[str] = set()
     for declared in (*declarations.histories, *declarations.maintained):
         if built.get(declared.name) != wanted[declared.name]:
             with _blamed(declared.name):
-                _make(connection, declared, relations, anew=declared.name in built)
+                _make(connection, declared, sources, anew=declared.name in built)
             _note(connection, declared, wanted[declared.name])
             made.add(declared.name)
         if not isinstance(declared, History):
-            relations[declared.reference] = declared_relation(
+            sources[declared.reference] = declared_relation(
                 declared.reference, [name for name, _, _ in _columns(connection, declared.reference)]
             )
     return frozenset(made)
@@ -144,7 +144,11 @@ def measures_of(connection: Connection, rollup: Rollup) -> Measures:
 
 
 def _make(
-    connection: Connection, declared: ReadModel | Rollup | History, relations: Mapping[str, Relation], *, anew: bool
+    connection: Connection,
+    declared: ReadModel | Rollup | History,
+    sources: Mapping[str, Table | Relation],
+    *,
+    anew: bool,
 ) -> None:
     if isinstance(declared, History):
         if anew:
@@ -159,7 +163,9 @@ def _make(
     if isinstance(declared, ReadModel):
         connection.execute(create_read_model(declared))
     else:
-        connection.execute(create_rollup(declared, relations[declared.of]))
+        source = sources[declared.of]
+        rows = no_rows(source) if isinstance(source, Table) else source.rows()
+        connection.execute(create_rollup(declared, rows))
         measures_of(connection, declared)
         connection.execute(key_rollup(declared))
 

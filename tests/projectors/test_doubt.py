@@ -79,3 +79,31 @@ def test_what_happened_to_a_row_is_not_told_twice_by_the_snapshot_of_a_table_in_
         "select order_id, status from history.order_timeline where order_id < 3 order by order_id, end_lsn"
     )
     assert told == [(1, "pending"), (1, "paid"), (2, "pending")]
+
+
+def test_a_later_snapshot_leaves_parked_what_still_cannot_be_computed(serving: Any, store_rows: Any) -> None:
+    given_a_shop(serving)
+    serving.alter("alter table users drop column avatar_url")
+    serving.commit("update users set last_name = 'After' where id = 1")
+    serving.project_until_done()
+    parked = store_rows("select name, parked from readside.declared where parked is not null order by name")
+    assert "user_profile" in dict(parked)
+    serving.snapshots.take()
+    serving.project_until_done()
+    assert store_rows("select name, parked from readside.declared where parked is not null order by name") == parked
+    serving.alter("alter table users add column avatar_url text")
+    serving.commit("update users set last_name = 'Later' where id = 2")
+    serving.project_until_done()
+    shown = "select document->>'last_name' from read_models.user_profile where id in (1, 2) order by id"
+    assert store_rows(shown) == [("After",), ("Later",)]
+
+
+def test_a_rollup_that_is_declared_anew_does_not_fail_for_a_table_in_doubt(pipeline: Any, run: Any) -> None:
+    given_a_shop(pipeline)
+    rollup = "orders_by_customer" if products(pipeline).startswith("main") else "user_orders"
+    run(f"update readside.declared set fingerprint = 'another' where name = '{rollup}'")
+    pipeline.alter("alter table orders add column token uuid default gen_random_uuid()")
+    pipeline.commit("update orders set version = 3 where id = 2")
+    pipeline.project_until_done()
+    assert len(pipeline.requests) == 1
+    assert sorted(run(f"select user_id from rollups.{rollup}")) == [(1,), (2,), (3,), (4,)]

@@ -264,3 +264,13 @@ def parking(serving):
         serving.parked_on_change = ()
 
     return parking
+
+
+def test_column_added_after_a_later_snapshot_was_taken(pipeline, ask):
+    given_a_shop(pipeline)
+    pipeline.miss("update users set last_name = 'Unseen' where id = 1")
+    pipeline.snapshots.take()
+    pipeline.alter("alter table users add column country text not null default 'PT'")
+    pipeline.commit("update users set country = 'PL' where id = 2")
+    pipeline.project_until_done()
+    same_everywhere(pipeline, ask, "users", "id, last_name, country")

@@ -9,6 +9,7 @@ import sys
 
 import httpx
 import psycopg
+import pytest
 
 from config.settings import Settings, environment_of
 from tests.databases import eventually
@@ -41,6 +42,16 @@ def test_what_is_not_there_is_a_problem(api: Api) -> None:
     answer = api.http.delete("/orders/7")
     assert (answer.status_code, answer.json()["type"]) == (405, "/problems/method-not-allowed")
     assert answer.headers["Allow"] == "GET"
+
+
+def test_a_request_that_fails_takes_no_other_with_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(api.app.state.store, "read", fail)
+    for _ in range(40):  # over one client, whose connection is not cut under the next request
+        answer = api.get("/orders")
+        assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal")
 
 
 def test_the_documents_need_nothing_from_outside(api: Api) -> None:

@@ -258,7 +258,8 @@ def test_somebody_elses_draft_is_no_post(shop: Shop, world: World) -> None:
         ("POST", f"/posts/{draft}/comments", {"author_id": OTHER, "body": "b"}),
     ):
         shop.refuses(404, "not-found", method, path, body, **CALLERS["another customer"])
-    shop.does("POST", f"/posts/{draft}/comments", {"author_id": OWN, "body": "b"}, **CALLERS["the customer"])
+    own = shop.does("POST", f"/posts/{draft}/comments", {"author_id": OWN, "body": "b"}, **CALLERS["the customer"])
+    shop.refuses(404, "not-found", "DELETE", f"/comments/{own['id']}", **CALLERS["another customer"])
     shop.does("PATCH", f"/posts/{draft}", {"title": "u", "version": 1}, **CALLERS["the customer"])
 
 
