@@ -92,8 +92,8 @@ def test_a_token_without_roles_is_nobody_in_particular() -> None:
 @pytest.mark.parametrize(
     "bad",
     [
-        *({"expires_s": -60}, {"nbf": time.time() + 600}, {"iat": time.time() + 600}, {"exp": None}, {"exp": "x"}),
-        *({"exp": [1]}, {"exp": True}, {"exp": str(int(time.time()) + 600)}, {"key": "another-secret" * 4}),
+        *({"expires_s": -60}, {"nbf": 2**33}, {"iat": 2**33}, {"exp": None}, {"exp": "x"}),
+        *({"exp": [1]}, {"exp": True}, {"exp": str(2**33)}, {"key": "another-secret" * 4}),
         *({"alg": "HS512", "key": SECRET * 2}, {"alg": "none", "key": None}),
         *(
             {"sub": None},
