@@ -27,7 +27,8 @@ def test_a_damaged_record_is_parked_and_settled_from_the_command_line(stack: Sta
     eventually(lambda: name(stack, seller) == SECRET, what="the seller is mirrored")
     damage(stack, seller)
     rename(stack, seller, "Behind")
-    eventually(lambda: len(listed(stack)) == 2, what="the record and what is behind it are parked")
+    both = lambda: [len(listed(stack, store)) for store in ("serving", "analytics")]  # noqa: E731
+    eventually(lambda: both() == [2, 2], what="the record and what is behind it are parked in both stores")
     letters = listed(stack)
     assert [letter["reason"].split(" ")[0] for letter in letters] == ["not", "behind"]
     assert SECRET not in command(stack, "show", letters[0]["id"]).stdout
@@ -35,7 +36,7 @@ def test_a_damaged_record_is_parked_and_settled_from_the_command_line(stack: Sta
     assert name(stack, seller) == SECRET
     assert command(stack, "drop", letters[0]["id"]).returncode == 0
     assert command(stack, "retry", letters[1]["id"]).returncode == 0
-    assert listed(stack) == []
+    eventually(lambda: both() == [0, 0], what="both stores have settled them")
     assert name(stack, seller) == "Behind"
     assert command(stack, "counts").returncode == 0
 
@@ -64,8 +65,9 @@ def name(stack: Stack, seller: str) -> str | None:
     return row[0] if row else None
 
 
-def listed(stack: Stack) -> list[dict[str, Any]]:
-    return json.loads(command(stack, "list", "--output", "json").stdout)
+def listed(stack: Stack, store: str = "serving") -> list[dict[str, Any]]:
+    letters = json.loads(command(stack, "list", "--output", "json").stdout)
+    return [letter for letter in letters if letter["store"] == store]
 
 
 def command(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
