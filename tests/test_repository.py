@@ -37,7 +37,7 @@ TRANSACTION_OWNERS = {
     "cdc/continuity.py": "one command of the replication protocol, which knows no transaction",
     "benchmarks/upstream.py": "one statement at a time: triggers, cuts and looks at slots",
     "cdc/connector.py": "one statement at a time on the source: the slot's state and the pulse",
-    "projectors/analytics/publishing.py": "fills a file of its own in one transaction",
+    "projectors/analytics/copying.py": "fills a file of its own in one transaction",
     "projectors/analytics/sql.py": "an ad hoc statement is one read-only transaction",
     "projectors/analytics/store.py": "a batch and its checkpoint are one transaction",
     "stack/dead_letters.py": "one statement at a time: looks at letters, and asks the projector to settle them",

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from cdc.catalog import Column, Table
 from cdc.encoding import DATE_INFINITY, DATE_MINUS_INFINITY, Encoding, encoding_of
+from projectors.analytics.quoting import literal, quoted
 from projectors.batch import Version
 
 _TYPES = {
@@ -222,16 +223,6 @@ def duckdb_type(column: Column) -> str:
         if int(precision) <= _MOST_DIGITS and 0 <= int(scale or 0) <= int(precision):
             return f"decimal({precision},{scale or 0})"
     return _TYPES.get(column.base_type, "varchar")
-
-
-def quoted(name: str) -> str:
-    """A name as an identifier; DuckDB's Python client has no composer for these."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text as an SQL literal; for names and shapes only, never for rows' values."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _merged(table: Table, column: Column) -> str:

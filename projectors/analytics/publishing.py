@@ -5,7 +5,7 @@ the writing thread, between two of its transactions, copies the live file as it 
 compact database in the oldest storage format, and puts it in the place of the last one. Whoever has that one open goes on
 reading it.
 
-``python -m projectors.analytics.publishing COPY TARGET`` is the child.
+The child is projectors/analytics/copying.py.
 """
 
 from __future__ import annotations
@@ -20,16 +20,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import duckdb
-
 from config.settings import bare_environment
-from projectors.analytics.mirror import literal, quoted
 from projectors.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
 
-STORAGE = "v1.0.0"  # that of DuckDB 1.0: older clients read it, and the files of today's format they do not
-_MOMENT = "The moment of the source that this copy shows, and what was read of Kafka."
 _LEAST_REST = 4  # times as long as a copy took passes before the next one: a fifth of one core at most
 _CHILD_S = 300.0  # longest run of the child
 
@@ -105,7 +100,7 @@ class Publisher:
 
     def _run(self, arguments: Sequence[str]) -> str | None:
         """Why the child failed; None when it did not."""
-        command = [sys.executable, "-m", "projectors.analytics.publishing", *arguments]
+        command = [sys.executable, "-m", "projectors.analytics.copying", *arguments]
         with subprocess.Popen(
             command, env=bare_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         ) as child:
@@ -120,45 +115,3 @@ class Publisher:
         if child.returncode == 0 or self._closing:
             return None
         return said.decode(errors="replace").strip().rpartition("\n")[2][-300:] or f"exit code {child.returncode}"
-
-
-def publish(copy: Path, target: Path) -> None:
-    """Make ``target`` of a copy of the live file; the last one is kept beside it as ``<name>.previous.duckdb``."""
-    made = copy.with_name("made.duckdb")
-    made.unlink(missing_ok=True)
-    with duckdb.connect(copy, config={"threads": "1", "autoinstall_known_extensions": "false"}) as store:
-        store.execute("set timezone = 'UTC'")
-        store.execute(f"attach {literal(str(made))} as published (storage_version {literal(STORAGE)})")
-        tables = store.execute(
-            "select table_name, comment from duckdb_tables() "
-            "where schema_name = 'main' and database_name = current_database() and not temporary order by table_name"
-        ).fetchall()
-        store.execute("begin")
-        for name, comment in tables:
-            store.execute(f"create table published.main.{quoted(name)} as from main.{quoted(name)}")
-            store.execute(f"comment on table published.main.{quoted(name)} is {literal(comment or '')}")
-        store.execute("create table published.main._readside as from main._readside")
-        store.execute(f"comment on table published.main._readside is {literal(_MOMENT)}")
-        store.execute("commit")
-        store.execute("checkpoint published")
-        store.execute("detach published")
-    with made.open("rb") as file:
-        os.fsync(file.fileno())
-    previous = target.with_name(f"{target.stem}.previous{target.suffix}")
-    if target.exists():
-        linked = copy.with_name("previous.duckdb")
-        linked.unlink(missing_ok=True)
-        os.link(target, linked)
-        linked.replace(previous)
-    made.replace(target)
-
-
-def main() -> None:
-    """Publish as the arguments say, at the lowest priority."""
-    os.nice(19)
-    copy, target = map(Path, sys.argv[1:])
-    publish(copy, target)
-
-
-if __name__ == "__main__":
-    main()

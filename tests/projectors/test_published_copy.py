@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from projectors.analytics import publishing
+from projectors.analytics import copying
 from projectors.analytics.publishing import Publisher
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import START
@@ -156,5 +156,5 @@ def test_the_child_leaves_an_old_copy_alone_when_its_own_is_broken(tmp_path: Pat
     broken = tmp_path / "broken.duckdb"
     broken.write_bytes(b"no database at all" * 1000)
     with pytest.raises(duckdb.Error):
-        publishing.publish(broken, target)
+        copying.publish(broken, target)
     assert target.read_bytes() == b"the last one"
