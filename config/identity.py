@@ -75,6 +75,15 @@ class Identity:
             raise Unidentified("the header Authorization is not one of the form: Bearer <token>", presented=True)
         return self._verifier.verified(token.strip())
 
+    def required(self, headers: Sequence[tuple[bytes, bytes]]) -> Caller:
+        """The same, where everybody has to say. Raises `Unidentified`."""
+        caller = self.caller(headers)
+        if caller is None:
+            raise Unidentified(
+                "there is no token; send one in the header Authorization: Bearer <token>", presented=False
+            )
+        return caller
+
 
 class _Verifier:
     def __init__(self, settings: Settings) -> None:

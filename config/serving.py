@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _BACKLOG = 4_096  # connections that may wait to be accepted; the kernel's own bound (somaxconn) is this by default
@@ -35,6 +37,14 @@ def serve(app: Callable[..., Any], host: str, port: int, *, graceful_s: int | No
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=graceful_s,
     )
+
+
+def require_guards(app: FastAPI, guarded: type[APIRoute]) -> None:
+    """Raise TypeError for a route that would let anybody in; called when all routes are there."""
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if not isinstance(route, guarded) and getattr(route, "path", None) != app.openapi_url:
+            raise TypeError(f"{route!r} is not guarded: its router needs route_class=Guarded")
 
 
 class Http(HttpToolsProtocol):

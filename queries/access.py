@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fastapi import FastAPI
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Receive, Scope, Send
 
@@ -90,11 +89,7 @@ def admit(scope: Scope, send: Send, route: str) -> Send:
 def _admitted(identity: Identity, scope: Scope, rule: Rule) -> Caller | None:
     """Whoever calls, if the rule lets them. Raises `Problem`."""
     try:
-        caller = identity.caller(scope["headers"])
-        if caller is None and not rule.anybody:
-            raise Unidentified(
-                "there is no token; send one in the header Authorization: Bearer <token>", presented=False
-            )
+        caller = identity.caller(scope["headers"]) if rule.anybody else identity.required(scope["headers"])
     except Unidentified as error:
         headers = {"WWW-Authenticate": error.challenge, **PRIVATE}
         raise Problem("unauthenticated", f"{error.detail[0].upper()}{error.detail[1:]}.", headers=headers) from None
@@ -129,11 +124,3 @@ def shows_private(scope: Scope, user_id: str) -> bool:
     """Whether the caller is shown the private fields of this user: it is they, or an operator."""
     user = whose(scope)
     return user is None or (user != NO_USER and user == key_of(user_id))
-
-
-def require_guards(app: FastAPI) -> None:
-    """Raise TypeError for a route that would let anybody in; called when all routes are there."""
-    for context in iter_route_contexts(app.routes):
-        route = context.original_route
-        if not isinstance(route, Guarded) and getattr(route, "path", None) != app.openapi_url:
-            raise TypeError(f"{route!r} is not guarded: its router needs route_class=Guarded")

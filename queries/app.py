@@ -13,6 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from config.identity import Identity
+from config.serving import require_guards
 from config.settings import Settings
 from queries import access, adhoc, description, orders, posts, problems, products, summary, users
 from queries.analytics import Analytics
@@ -81,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for router in (*ROUTERS, server):
         app.include_router(router)
-    access.require_guards(app)
+    require_guards(app, access.Guarded)
     app.openapi = lambda: description.openapi(app, asks=identity.asks)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(ShortWay, resources=RESOURCES)

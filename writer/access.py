@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fastapi import FastAPI, Request
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi import Request
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
@@ -136,11 +136,7 @@ def _admitted(scope: Scope, rule: Rule | None) -> Actor | None:
         return None
     identity: Identity = scope["app"].state.identity
     try:
-        caller = identity.caller(scope["headers"])
-        if caller is None:
-            raise Unidentified(
-                "there is no token; send one in the header Authorization: Bearer <token>", presented=False
-            )
+        caller = identity.required(scope["headers"])
     except Unidentified as error:
         raise Problem(UNAUTHENTICATED, error.detail, headers={"WWW-Authenticate": error.challenge}) from None
     if "operator" in caller.roles:
@@ -164,11 +160,3 @@ def actor_of(request: Request) -> Actor:
 def forbidden(detail: str) -> Problem:
     """403: the caller is known and may not."""
     return Problem(FORBIDDEN, detail)
-
-
-def require_guards(app: FastAPI) -> None:
-    """Raise TypeError for a route that would let anybody in; called when all routes are there."""
-    for context in iter_route_contexts(app.routes):
-        route = context.original_route
-        if not isinstance(route, Guarded) and getattr(route, "path", None) != app.openapi_url:
-            raise TypeError(f"{route!r} is not guarded: its router needs route_class=Guarded")

@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 
 from config.identity import Identity
+from config.serving import require_guards
 from config.settings import Settings
 from writer import access, catalog, fulfilment, operation, orders, posts, problems, reviews, stock, users
 from writer.execution import Shop
@@ -50,7 +51,7 @@ def make_app(settings: Settings, pool: Pool, identity: Identity) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     for module in ROUTES:
         app.include_router(module.routes)
-    access.require_guards(app)
+    require_guards(app, access.Guarded)
     app.openapi = lambda: _openapi(app)
     return app
 

@@ -27,8 +27,7 @@ def test_a_damaged_record_is_parked_and_settled_from_the_command_line(stack: Sta
     eventually(lambda: name(stack, seller) == SECRET, what="the seller is mirrored")
     damage(stack, seller)
     rename(stack, seller, "Behind")
-    both = lambda: [len(listed(stack, store)) for store in ("serving", "analytics")]  # noqa: E731
-    eventually(lambda: both() == [2, 2], what="the record and what is behind it are parked in both stores")
+    eventually(lambda: in_both(stack) == [2, 2], what="the record and what is behind it are parked in both stores")
     letters = listed(stack)
     assert [letter["reason"].split(" ")[0] for letter in letters] == ["not", "behind"]
     assert SECRET not in command(stack, "show", letters[0]["id"]).stdout
@@ -36,7 +35,7 @@ def test_a_damaged_record_is_parked_and_settled_from_the_command_line(stack: Sta
     assert name(stack, seller) == SECRET
     assert command(stack, "drop", letters[0]["id"]).returncode == 0
     assert command(stack, "retry", letters[1]["id"]).returncode == 0
-    eventually(lambda: both() == [0, 0], what="both stores have settled them")
+    eventually(lambda: in_both(stack) == [0, 0], what="both stores have settled them")
     assert name(stack, seller) == "Behind"
     assert command(stack, "counts").returncode == 0
 
@@ -63,6 +62,11 @@ def name(stack: Stack, seller: str) -> str | None:
     with psycopg.connect(stack.settings.serving_dsn.get_secret_value()) as store:
         row = store.execute("select name from mirror.sellers where id = %(id)s", {"id": seller}).fetchone()
     return row[0] if row else None
+
+
+def in_both(stack: Stack) -> list[int]:
+    """How many each store has parked."""
+    return [len(listed(stack, store)) for store in ("serving", "analytics")]
 
 
 def listed(stack: Stack, store: str = "serving") -> list[dict[str, Any]]:

@@ -82,8 +82,11 @@ def test_mirrored_tables_are_compared_whatever_the_sessions_say(
         psycopg.connect(shop_database, options=SESSION) as source,
         psycopg.connect(store_database, options=SESSION) as store,
     ):
-        ask: Any = lambda conn, query: sorted(conn.execute(query).fetchall())  # noqa: E731
         for name, oracle in oracles.items():
-            assert ask(source, oracle.expected) == ask(store, oracle.stored), name
+            assert _sorted(source, oracle.expected) == _sorted(store, oracle.stored), name
         store.execute("update mirror.users set created_at = created_at + interval '1 microsecond' where id = 1")
-        assert ask(source, oracles["users"].expected) != ask(store, oracles["users"].stored)
+        assert _sorted(source, oracles["users"].expected) != _sorted(store, oracles["users"].stored)
+
+
+def _sorted(connection: Any, query: str) -> list[Any]:
+    return sorted(connection.execute(query).fetchall())

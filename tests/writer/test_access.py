@@ -15,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.identity import Identity
+from config.serving import require_guards
 from config.settings import Settings
 from tests.tokens import SECRET, bearer, token
 from tests.writer.harness import ADDRESS, Shop, serving
@@ -350,7 +351,7 @@ def test_a_router_without_guards_is_not_served() -> None:
     router.add_api_route("/open", lambda: "for anybody")
     app.include_router(router)
     with pytest.raises(TypeError, match="/open"):
-        access.require_guards(app)
+        require_guards(app, access.Guarded)
 
 
 def test_an_open_writer_asks_nobody(shop_database: str, writer_dsn: str) -> None:
