@@ -64,8 +64,6 @@ PRODUCT_PAGE = ReadModel(
     },
     affected_by={
         "products": "select id from changed",
-        "categories": "select p.id from changed c join mirror.products p on p.category_id = c.id",
-        "stock": "select product_id from changed",
         "reviews": "select product_id from changed",
         "users": "select r.product_id from changed c join mirror.reviews r on r.user_id = c.id",
         "price_changes": "select product_id from changed",
@@ -73,25 +71,16 @@ PRODUCT_PAGE = ReadModel(
         "rollups.product_ratings": "select product_id from changed",
         "read_models.seller_card": "select p.id from changed c join mirror.products p on p.seller_id = c.id",
         "read_models.product_card": """
+            select id from changed
+             union all
             select r.product_id from changed c join mirror.related_products r on r.related_id = c.id
         """,
     },
     query="""
         select p.id, p.version, p.seller_id, v.document as seller,
-               jsonb_build_object(
-                 'id', p.id::text,
-                 'sku', p.sku,
-                 'name', p.name,
+               -- What lists show of it, and the rest.
+               b.document - 'created_at' || jsonb_build_object(
                  'description', p.description,
-                 'image_url', p.image_url,
-                 'category', k.name,
-                 'category_id', k.id::text,
-                 'price', p.price::text,
-                 'currency', p.currency,
-                 'in_stock', coalesce(s.on_hand - s.reserved, 0) > 0,
-                 'available', coalesce(s.on_hand - s.reserved, 0),
-                 'average_rating', round(r.rating_sum::numeric / r.review_count, 2),
-                 'review_count', coalesce(r.review_count, 0),
                  'rating_histogram', jsonb_build_object(
                    '1', coalesce(r.ratings_1, 0),
                    '2', coalesce(r.ratings_2, 0),
@@ -100,13 +89,11 @@ PRODUCT_PAGE = ReadModel(
                    '5', coalesce(r.ratings_5, 0)),
                  'latest_reviews', coalesce(l.reviews, '[]'),
                  'related', coalesce(n.related, '[]'),
-                 'price_history', coalesce(h.prices, '[]'),
-                 'version', p.version) as document
+                 'price_history', coalesce(h.prices, '[]')) as document
           from affected a
           join mirror.products p on p.id = a.id
-          join mirror.categories k on k.id = p.category_id
+          join read_models.product_card b on b.id = p.id
           join read_models.seller_card v on v.id = p.seller_id
-          left join mirror.stock s on s.product_id = p.id
           left join rollups.product_ratings r on r.product_id = p.id
           left join lateral (
             select jsonb_agg(
