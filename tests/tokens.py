@@ -37,8 +37,12 @@ def private_pem() -> str:
     )
 
 
+#: Longer than any run of the tests: many of these tokens are made when the tests are collected.
+EXPIRES_S = 6 * 3600
+
+
 def token(
-    *roles: str, sub: object = "7", expires_s: float = 600, key: Any = SECRET, alg: str = "HS256", **more: Any
+    *roles: str, sub: object = "7", expires_s: float = EXPIRES_S, key: Any = SECRET, alg: str = "HS256", **more: Any
 ) -> str:
     """A token of a bearer with these roles; ``kid`` is a header, everything else a claim, and None leaves one out."""
     claims = {"sub": sub, "roles": list(roles), "exp": int(time.time() + expires_s), **more}

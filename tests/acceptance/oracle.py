@@ -27,8 +27,8 @@ _FOUND = """(select bool_and(exists (
 class Source:
     """The write database at one moment, when nobody writes."""
 
-    def __init__(self, dsn: str) -> None:
-        self._connection = psycopg.connect(dsn)
+    def __init__(self, dsn: str, orders_after: int = 0) -> None:
+        self._connection, self._orders_after = psycopg.connect(dsn), orders_after
 
     def close(self) -> None:
         self._connection.close()
@@ -44,6 +44,11 @@ class Source:
     def statuses(self) -> dict[str, str]:
         """Every order's status, by id."""
         return {str(id): status for id, status in self._rows("select id, status from orders")}
+
+    def new_statuses(self) -> dict[str, str]:
+        """The status of every order made after that id: of earlier ones another test may have taken changes away."""
+        new = "select id, status from orders where id > %(id)s"
+        return {str(id): status for id, status in self._rows(new, {"id": self._orders_after})}
 
     def orders(self, where: str = "true", **values: Any) -> list[Any]:
         """Orders as lists show them, newest first; ``where`` is over ``orders o`` and ``users u``."""

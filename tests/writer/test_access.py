@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from config.identity import Identity
 from config.serving import require_guards
 from config.settings import Settings
-from tests.tokens import SECRET, bearer, token
+from tests.tokens import EXPIRES_S, SECRET, bearer, token
 from tests.writer.harness import ADDRESS, Shop, serving
 from writer import access
 
@@ -301,7 +301,7 @@ def test_an_idempotency_key_belongs_to_its_caller(shop: Shop, world: World) -> N
     assert len({answer.json()["id"] for answer in answers}) == 3
     again = [shop.send("POST", "/orders", order, idempotency_key="k", **each) for each in callers]
     assert [answer.content for answer in again] == [answer.content for answer in answers]
-    later = bearer("customer", sub=OWN, expires_s=900)
+    later = bearer("customer", sub=OWN, expires_s=2 * EXPIRES_S)
     assert shop.send("POST", "/orders", order, idempotency_key="k", **later).content == answers[0].content
     cancel = {"reason": "r", "requested_by": "x"}
     path = f"/orders/{answers[0].json()['id']}/cancel"
