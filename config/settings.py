@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import ByteSize, Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -190,8 +190,19 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(default=65_536, ge=1, description="Largest HTTP request body; above it 413.")
     sql_timeout_s: float = Field(default=10.0, gt=0, description="Longest run of one ad hoc statement, in seconds.")
     sql_rows: int = Field(default=10_000, ge=1, description="Most rows one ad hoc statement answers with.")
-    sql_memory: str = Field(
-        default="192MB", description="DuckDB memory_limit of the analytics store; beyond it DuckDB uses a file."
+    sql_bytes: ByteSize = Field(
+        default=ByteSize(32 << 20), ge=1, description="Largest answer of one ad hoc statement, in bytes."
+    )
+    sql_memory: ByteSize = Field(
+        default=ByteSize(256 << 20), ge=16 << 20, description="Most memory that one ad hoc statement takes, in bytes."
+    )
+    sql_statements: int = Field(
+        default=2, ge=1, description="Most ad hoc statements that run at once; beyond them 503."
+    )
+    analytics_memory: ByteSize = Field(
+        default=ByteSize(192 << 20),
+        ge=64 << 20,
+        description="DuckDB's memory_limit in the analytics projector, in bytes; beyond it DuckDB uses a file.",
     )
 
     @property

@@ -38,6 +38,7 @@ def analytics(settings: Settings, stop: threading.Event) -> None:
     """Run the analytics store's projector and its SQL endpoint. Raises Transient and Fatal."""
     # What this store needs takes as long to import as the rest: the other store's projector starts without it.
     from projectors.analytics import server
+    from projectors.analytics.confined import Limits
     from projectors.analytics.publishing import Publisher
     from projectors.analytics.store import AnalyticsStore
 
@@ -51,7 +52,13 @@ def analytics(settings: Settings, stop: threading.Event) -> None:
         path,
         tables,
         declarations,
-        memory_limit=settings.sql_memory,
+        memory_limit=f"{settings.analytics_memory // 1_000}KB",
+        limits=Limits(
+            seconds=settings.sql_timeout_s,
+            memory_bytes=settings.sql_memory,
+            result_bytes=settings.sql_bytes,
+            at_once=settings.sql_statements,
+        ),
         shapes=shapes,
         parks=lambda table: parks(settings, table),
         committed=publisher.committed,

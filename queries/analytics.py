@@ -17,6 +17,7 @@ from queries.store import Gate, freshness_headers, rfc3339, too_many_waiting
 from queries.tokens import Demand
 
 CONNECT_TIMEOUT_S = 1.0
+_PASSED = ("Readside-Truncated", "Retry-After")  # headers that go on as they are
 SLACK_S = 2.0  # what an answer may take beyond its waiting and the statement's own limit
 
 
@@ -28,11 +29,10 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     truncated: bool
 
 
-class _Stamp(msgspec.Struct, frozen=True, kw_only=True):
-    """What every answer of the endpoint, rows or problem, may say of itself."""
+class _Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """What a problem of the endpoint says that is of use here."""
 
     as_of: datetime | None = None
-    incomplete: str | None = None
     type: str = ""
     actual: str | None = None
 
@@ -44,7 +44,7 @@ class Result:
     status: int
     media_type: str
     body: bytes
-    #: Of the answer that is made from it: freshness, and Retry-After of a problem.
+    #: Of the answer that is made from it: freshness, whether rows were cut off, and Retry-After of a problem.
     headers: Mapping[str, str]
 
     @property
@@ -69,12 +69,14 @@ class Analytics:
         """Close the connections."""
         self._client.close()
 
-    def query(self, sql: str, parameters: Mapping[str, object], demand: Demand) -> Result:
+    def query(self, sql: str, parameters: Mapping[str, object], demand: Demand, form: str = "json") -> Result:
         """Run one statement once the store stands where the demand's token says; ``$name`` is a parameter.
+
+        ``form``: json, csv or arrow.
 
         Raises a problem when the store cannot be asked. What it refuses itself, ``stale-read`` included, is a result.
         """
-        request = {"sql": sql, "parameters": parameters}
+        request = {"sql": sql, "parameters": parameters, "form": form}
         with self._calls.entered() as room:
             if not room:
                 raise too_many_waiting()
@@ -103,17 +105,23 @@ class Analytics:
             raise Problem(
                 "analytics-unavailable", f"Asking it failed: {type(error).__name__}.", headers={"Retry-After": "1"}
             ) from error
-        stamp = msgspec.json.decode(response.content, type=_Stamp)
-        headers = (
-            freshness_headers(stamp.as_of, stale=stale, incomplete=stamp.incomplete) if stamp.as_of is not None else {}
-        )
-        if "Retry-After" in response.headers:
-            headers["Retry-After"] = response.headers["Retry-After"]
+        as_of = _as_of(response)
+        headers = {name: response.headers[name] for name in _PASSED if name in response.headers}
+        if as_of is not None:
+            incomplete = response.headers.get("Readside-Incomplete")
+            headers |= freshness_headers(as_of, stale=stale, incomplete=incomplete)
         media_type = response.headers.get("Content-Type", "application/json")
         return Result(status=response.status_code, media_type=media_type, body=response.content, headers=headers)
 
 
-def _stale(result: Result) -> _Stamp | None:
+def _as_of(response: httpx.Response) -> datetime | None:
+    if response.status_code == 503:
+        return msgspec.json.decode(response.content, type=_Problem).as_of
+    said = response.headers.get("Readside-As-Of")
+    return None if said is None else datetime.fromisoformat(said)
+
+
+def _stale(result: Result) -> _Problem | None:
     """Where the store stands, when that is short of what was asked."""
-    stamp = msgspec.json.decode(result.body, type=_Stamp) if result.status == 503 else None
-    return stamp if stamp and stamp.type == "/problems/stale-read" else None
+    problem = msgspec.json.decode(result.body, type=_Problem) if result.status == 503 else None
+    return problem if problem and problem.type == "/problems/stale-read" else None

@@ -172,7 +172,7 @@ def test_issuer_and_audience_are_checked_where_they_are_set() -> None:
 
 
 def test_a_token_is_verified_once_and_until_it_expires(monkeypatch: pytest.MonkeyPatch) -> None:
-    who, text = of(), token("customer")
+    who, text = of(), token("customer", expires_s=600)
     first = caller(who, text)
     monkeypatch.setattr(jwt, "decode", lambda *_, **__: pytest.fail("verified again"))
     assert caller(who, text) is first

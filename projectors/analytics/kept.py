@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-import duckdb
-
 from cdc.catalog import Table
 from cdc.shapes import Shapes
 from projectors.alteration import Plan, require_tables, with_missing
+from projectors.analytics.connection import Connection
 from projectors.analytics.declared import broken, columns_of, make, make_history, stored_relation
 from projectors.analytics.following import follow_source, make_anew, remember, remembered
 from projectors.analytics.relation import Relation, relation_of
@@ -18,8 +17,6 @@ from projectors.read_model import Declarations, History
 from projectors.rollup import Rollup
 
 logger = logging.getLogger(__name__)
-
-Connection = duckdb.DuckDBPyConnection
 
 
 class Kept:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-import duckdb
-
 from cdc.assembler import Partition
+from projectors.analytics.connection import Connection
 from projectors.checkpoint import Checkpoint
 from projectors.letters import DeadLetter, Place
 from projectors.tally import Counts
-
-Connection = duckdb.DuckDBPyConnection
 
 _COLUMNS = 'topic, "partition", "offset", "table", key, old_key, xid, end_lsn, "order", committed_us, reason, payload'
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 
-import duckdb
-
+from projectors.analytics.connection import Connection
 from projectors.checkpoint import START, Checkpoint, lsn_text, lsn_value
-
-Connection = duckdb.DuckDBPyConnection
 
 SCHEMA = """
     create schema if not exists readside;

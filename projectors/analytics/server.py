@@ -1,6 +1,7 @@
 """The analytics projector's own endpoint, on loopback: how other processes ask a store that only this one can open.
 
-``POST /sql`` {"sql", "parameters", "after_lsn", "wait_s"}, ``GET /state``, ``GET`` and ``POST /dead-letters`` [{"topic",
+``POST /sql`` {"sql", "parameters", "form", "after_lsn", "wait_s"}, whose answer says in headers where the store stands and
+whether all rows are in it, ``GET /state``, ``GET`` and ``POST /dead-letters`` [{"topic",
 "partition", "offset", "action"}]; JSON out, problems as RFC 9457 has them.
 """
 
@@ -25,8 +26,9 @@ from starlette.routing import Route
 from cdc.errors import Transient
 from config.settings import Settings
 from projectors.analytics import sql
+from projectors.analytics.formats import MEDIA_TYPES, Form
 from projectors.analytics.store import AnalyticsStore
-from projectors.checkpoint import lsn_text, lsn_value
+from projectors.checkpoint import lsn_text, lsn_value, time_of
 from projectors.letters import Asked, Place
 
 _TITLES = {400: "invalid-statement", 403: "not-allowed", 408: "timed-out", 413: "too-much-memory", 503: "unavailable"}
@@ -37,17 +39,7 @@ class _Statement(msgspec.Struct, forbid_unknown_fields=True):
     parameters: dict[str, Any] = {}
     after_lsn: str | None = None
     wait_s: float = 0.0
-
-
-class _Answer(msgspec.Struct):
-    columns: list[str]
-    types: list[str]
-    rows: list[list[Any]]
-    row_count: int
-    truncated: bool
-    as_of: datetime | None
-    end_lsn: str
-    incomplete: str | None = None
+    form: Form = "json"
 
 
 class _Wanted(msgspec.Struct, forbid_unknown_fields=True):
@@ -167,29 +159,20 @@ def _answer(settings: Settings, store: AnalyticsStore, statement: _Statement) ->
         return _problem(
             _Problem("/problems/loading", "The first snapshot is still being loaded", 503, "ask again soon")
         )
+    asked = sql.Statement(
+        sql=statement.sql, parameters=statement.parameters, form=statement.form, most_rows=settings.sql_rows
+    )
     try:
-        answer = sql.query(
-            store,
-            statement.sql,
-            statement.parameters,
-            timeout_s=settings.sql_timeout_s,
-            most_rows=settings.sql_rows,
-        )
+        answer = sql.query(store, asked)
     except sql.Refused as exc:
         name = _TITLES[exc.status]
         return _problem(_Problem(f"/problems/{name}", name.replace("-", " ").capitalize(), exc.status, str(exc)))
-    return _json(
-        _Answer(
-            columns=answer.columns,
-            types=answer.types,
-            rows=answer.rows,
-            row_count=len(answer.rows),
-            truncated=answer.truncated,
-            as_of=answer.as_of,
-            end_lsn=lsn_text(answer.end_lsn),
-            incomplete=f"{store.dead_letter_count} dead letters" if store.dead_letter_count else None,
-        )
-    )
+    headers = {"Readside-Truncated": str(answer.head.truncated).lower(), "Readside-End-Lsn": answer.head.end_lsn}
+    if answer.head.as_of_us is not None:
+        headers["Readside-As-Of"] = time_of(answer.head.as_of_us).isoformat()
+    if store.dead_letter_count:
+        headers["Readside-Incomplete"] = f"{store.dead_letter_count} dead letters"
+    return Response(answer.body, media_type=MEDIA_TYPES[statement.form], headers=headers)
 
 
 def _dead_letters(store: AnalyticsStore) -> Response:

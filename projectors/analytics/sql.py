@@ -1,28 +1,38 @@
-"""Ad hoc SQL on the live store: one reading statement, bounded in time and rows, stamped with the store's position.
+"""Ad hoc SQL on the live store: one reading statement, run in a confined process, stamped with the store's position.
 
-Every layer is needed (notes on DuckDB 2.0, section 1.5): exactly one statement of a reading kind, a read-only
-transaction, no access to files, a locked configuration, a timer that interrupts, and results fetched to an end at once.
+This process looks at nothing of the statement. In the confined one (confined.py), where the kernel keeps it from files and
+bounds its time and memory, DuckDB has bounds of its own, whose errors say what to change: exactly one statement of a
+reading kind, a read-only transaction, no access to files, a locked configuration, a limit on memory.
 """
 
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from decimal import Decimal
-from typing import Any
+from datetime import datetime
+from functools import partial
+from typing import Any, BinaryIO
 
 import duckdb
+import msgspec
+import pyarrow as pa
 
+from projectors.analytics.confined import Busy, Ended
+from projectors.analytics.formats import Form, arrow, csv, plain_rows
 from projectors.analytics.store import AnalyticsStore
-from projectors.checkpoint import lsn_value, time_of
+from projectors.checkpoint import time_of
 
-_MOST_BYTES = 32 << 20  # of an answer: each becomes a Python object or more, in the process that also writes
 #: Types that Python lacks, or has with less in them: their values come as DuckDB writes them.
 _WRITTEN = ("TIME", "TIME WITH TIME ZONE", "TIMESTAMP_NS", "INTERVAL", "BIT", "BIGNUM")
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
+#: What tells where the store's files lie, or runs a text that nobody has looked at. As words, wherever they stand: no other
+#: spelling of a name means the same to DuckDB.
+_TELLING = re.compile(
+    r"\b(duckdb_(?:databases|settings|secrets|extensions|temporary_files|logs?\w*|log_contexts)|pragma_(?:database_\w+|platform|version)"
+    r"|current_setting|pg_settings|which_secret|json_execute_serialized_sql|query(?:_table)?(?=\"?(?:\s|/\*.*?\*/|--[^\n]*\n)*\())\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class Refused(Exception):
@@ -33,114 +43,151 @@ class Refused(Exception):
         self.status = status
 
 
+class Head(msgspec.Struct, kw_only=True):
+    """What the confined process says of its answer, in the first line of its result."""
+
+    status: int = 200
+    detail: str = ""
+    truncated: bool = False
+    as_of_us: int | None = None
+    end_lsn: str = "0/0"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows as JSON-able values: decimals and times as text, times in RFC 3339 UTC."""
+    """An answer in the form that was asked for."""
+
+    head: Head
+    body: bytes
+
+
+class Rows(msgspec.Struct):
+    """A JSON answer."""
 
     columns: list[str]
     types: list[str]
     rows: list[list[Any]]
+    row_count: int
     truncated: bool
-    as_of: datetime | None  #: commit time of the last source transaction in the answer
-    end_lsn: int
+    as_of: datetime | None
+    end_lsn: str
 
 
-def query(
-    store: AnalyticsStore, sql: str, parameters: Mapping[str, Any], *, timeout_s: float, most_rows: int
-) -> Answer:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One statement of a caller, with values for its ``$name`` parameters."""
+
+    sql: str
+    parameters: Mapping[str, Any]
+    form: Form
+    most_rows: int
+
+
+def query(store: AnalyticsStore, statement: Statement) -> Answer:
     """Run one reading statement. Raises Refused."""
-    cursor = store.cursor()
+    limits = store.confinement.limits
     try:
-        statement = _one_reading_statement(cursor, sql)
-        timer = threading.Timer(timeout_s, cursor.interrupt)
-        timer.start()
-        try:
-            return _run(cursor, statement, parameters, most_rows)
-        except duckdb.InterruptException as exc:
+        result = store.confinement.run(partial(_work, store, statement))
+    except Busy as exc:
+        raise Refused(503, f"{exc}; ask again in a moment") from exc
+    except Ended as exc:
+        if exc.by_time:
             raise Refused(
-                408, f"stopped after {timeout_s:g} s; narrow the statement, or raise READSIDE_SQL_TIMEOUT_S"
+                408, f"stopped after {limits.seconds:g} s; narrow the statement, or raise READSIDE_SQL_TIMEOUT_S"
             ) from exc
-        except duckdb.OutOfMemoryException as exc:
-            raise Refused(413, "the statement needs more memory than READSIDE_SQL_MEMORY allows; narrow it") from exc
-        except duckdb.Error as exc:
-            raise Refused(400, _without_paths(str(exc))) from exc
-        finally:
-            timer.cancel()
-    finally:
-        cursor.close()
+        raise _too_much_memory() from exc
+    head, _, body = result.partition(b"\n")
+    said = msgspec.json.decode(head, type=Head)
+    if said.status != 200:
+        raise Refused(said.status, said.detail)
+    return Answer(said, body)
 
 
-def _run(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any], most_rows: int) -> Answer:
+def _work(store: AnalyticsStore, statement: Statement, result: BinaryIO) -> None:
+    """In the confined process: run the statement and write its answer."""
+    try:
+        head, body = _refusing(store, statement)
+    except Refused as exc:
+        head, body = Head(status=exc.status, detail=str(exc)), b""
+    result.write(msgspec.json.encode(head))
+    result.write(b"\n")
+    result.write(body)
+
+
+def _refusing(store: AnalyticsStore, statement: Statement) -> tuple[Head, bytes]:
+    try:
+        return _run(store, statement)
+    except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError) as exc:
+        raise _too_much_memory() from exc
+    except duckdb.IOException as exc:
+        # It may open no file, so a statement that would have to read or write one ends here if DuckDB allows it.
+        raise Refused(403, "the statement would use a file, which ad hoc SQL may not") from exc
+    except duckdb.Error as exc:
+        raise Refused(400, _without_paths(str(exc))) from exc
+
+
+def _too_much_memory() -> Refused:
+    return Refused(413, "the statement needs more memory than READSIDE_SQL_MEMORY allows; narrow it")
+
+
+def _run(store: AnalyticsStore, statement: Statement) -> tuple[Head, bytes]:
+    cursor = store.forked_cursor()
+    sql = _one_reading_statement(cursor, statement.sql)
     cursor.execute("begin transaction read only")
     # The position is read in the same transaction, so it is the answer's own.
     stamps = cursor.execute("select epoch_us(as_of), end_lsn from _readside").fetchall()
-    relation = cursor.sql(sql, params=dict(parameters)) if parameters else cursor.sql(sql)
-    types = [str(kind) for kind in relation.types]
-    written = relation
-    if not set(_WRITTEN).isdisjoint(types):  # by position: two columns may have the same name
+    as_of_us, end_lsn = stamps[0] if stamps else (None, "0/0")
+    parameters = dict(statement.parameters)
+    relation = cursor.sql(sql, params=parameters) if parameters else cursor.sql(sql)
+    columns, types = list(relation.columns), [str(kind) for kind in relation.types]
+    if statement.form != "arrow" and not set(_WRITTEN).isdisjoint(types):
+        # By position: two columns may have the same name.
         places = (f"#{place}{'::varchar' if kind in _WRITTEN else ''}" for place, kind in enumerate(types, 1))
-        written = relation.project(", ".join(places))
-    # Fetched to an end at once: an open result would keep DuckDB from checkpointing.
-    table = written.limit(most_rows + 1).to_arrow_table()
-    cursor.execute("rollback")
-    if table.nbytes > _MOST_BYTES:
-        raise Refused(413, f"the answer has more than {_MOST_BYTES >> 20} MiB; select fewer columns or rows")
+        relation = relation.project(", ".join(places))
+    table = relation.limit(statement.most_rows + 1).to_arrow_table()
+    head = Head(truncated=table.num_rows > statement.most_rows, as_of_us=as_of_us, end_lsn=end_lsn)
+    table = table.slice(0, statement.most_rows)
+    most = store.confinement.limits.result_bytes
+    _require_few(table.nbytes, most)
+    body = _encoded(statement.form, columns, types, table, head)
+    _require_few(len(body), most)
+    # As long as it was, for an Arrow stream says how long each of its texts is.
+    return head, body.replace(where := bytes(store.directory), b"*" * len(where))
+
+
+def _encoded(form: Form, columns: list[str], types: list[str], table: Any, head: Head) -> bytes:
+    if form == "arrow":
+        return arrow(table.rename_columns(columns))
     try:
-        rows = [[json_value(value) for value in row.values()] for row in _rows(table)]
-    except (OverflowError, ValueError) as exc:
+        rows = plain_rows(table)
+    except ValueError as exc:
         raise Refused(
             400, "a date or time in the answer is infinite or not of the years 1 to 9999; cast it to varchar"
         ) from exc
-    as_of, end_lsn = stamps[0] if stamps else (None, "0/0")
-    return Answer(
-        columns=list(relation.columns),
-        types=types,
-        rows=rows[:most_rows],
-        truncated=len(rows) > most_rows,
-        as_of=None if as_of is None else time_of(as_of),
-        end_lsn=lsn_value(end_lsn),
-    )
+    if form == "csv":
+        return csv(columns, rows)
+    as_of = None if head.as_of_us is None else time_of(head.as_of_us)
+    return msgspec.json.encode(Rows(columns, types, rows, len(rows), head.truncated, as_of, head.end_lsn))
 
 
-def _rows(table: Any) -> list[dict[str, Any]]:
-    # By position: two columns may have the same name.
-    numbered = table.rename_columns([str(number) for number in range(table.num_columns)])
-    return numbered.to_pylist()
+def _require_few(size: int, most: int) -> None:
+    if size > most:
+        raise Refused(
+            413, f"the answer has more than the {most:,} bytes of READSIDE_SQL_BYTES; select fewer columns or rows"
+        )
 
 
 def _one_reading_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> str:
-    try:
-        statements = cursor.extract_statements(sql)
-    except duckdb.Error as exc:
-        raise Refused(400, _without_paths(str(exc))) from exc
+    if found := _TELLING.search(sql):
+        raise Refused(
+            403, f"{found[1]} is not for ad hoc SQL: it tells of this machine, or runs what was not looked at"
+        )
+    statements = cursor.extract_statements(sql)
     if len(statements) != 1:
         raise Refused(400, f"exactly one statement is run at a time; these are {len(statements)}")
     if statements[0].type not in _READING:
         raise Refused(403, "only select and explain are run here; the store is written by its projector alone")
     return statements[0].query
-
-
-def json_value(value: Any) -> Any:
-    """A DuckDB value as JSON has it."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if value == value and abs(value) != float("inf") else str(value)
-        case Decimal():
-            return str(value)
-        case datetime():
-            return value.isoformat().replace("+00:00", "Z")
-        case date() | time():
-            return value.isoformat()
-        case bytes():
-            return value.hex()
-        case list():
-            return [json_value(one) for one in value]
-        case dict():
-            return {str(key): json_value(one) for key, one in value.items()}
-        case _:
-            return str(value)
 
 
 def _without_paths(message: str) -> str:

@@ -15,13 +15,15 @@ import duckdb
 from cdc.assembler import Partition, Transaction
 from cdc.catalog import Table
 from cdc.change import Change
-from cdc.errors import Fatal
 from cdc.shapes import Shapes
 from projectors.analytics import letters
+from projectors.analytics.confined import DEFAULT_LIMITS, Confinement, Limits
+from projectors.analytics.connection import Connection, checkpoint_if_due, forked, opened
 from projectors.analytics.kept import Kept
 from projectors.analytics.mirror import Incoming, changed_rows
 from projectors.analytics.mirroring import Mirroring
 from projectors.analytics.position import SCHEMA, move, read_checkpoint
+from projectors.analytics.quiet import Quiet
 from projectors.analytics.refresh import build_model, build_rollup, refresh_model, refresh_rollup
 from projectors.analytics.translated import translated
 from projectors.batch import Segment, net_changes
@@ -49,15 +51,18 @@ class AnalyticsStore:
         *,
         memory_limit: str,
         shapes: Shapes,
+        limits: Limits = DEFAULT_LIMITS,
         parks: Callable[[str], bool] = lambda _table: False,
         committed: Callable[[Checkpoint], None] = lambda _checkpoint: None,
     ) -> None:
         """``path``: the file, made if missing; of ``tables`` those that ``declarations`` read are mirrored.
 
-        ``shapes``: the tables'; ``parks``: whether a table that changed at the source is left as it stands; ``committed``:
-        called by the writing thread between two transactions.
+        ``limits``: of the processes that run ad hoc SQL; ``shapes``: the tables'; ``parks``: whether a table that changed
+        at the source is left as it stands; ``committed``: called by the writing thread between two transactions.
         """
         self._path = path
+        self._quiet = Quiet()
+        self.confinement = Confinement(self._quiet, limits, keep=[path])
         self._kept = Kept(tables, declarations, shapes, parks)
         self._memory_limit = memory_limit
         self._committed = committed
@@ -84,23 +89,8 @@ class AnalyticsStore:
     def open(self) -> Checkpoint:
         """See Store. Raises Fatal when another process holds the file."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # Nothing in this process reads or writes any other file, and no statement can change that.
-            self._connection = duckdb.connect(
-                str(self._path),
-                config={
-                    "enable_external_access": "false",
-                    "memory_limit": self._memory_limit,
-                    "threads": "1",  # a second one would take both cores of a small machine from the screens
-                    "checkpoint_threshold": "64MB",
-                    "preserve_insertion_order": "false",
-                },
-            )
-        except duckdb.IOException as exc:
-            raise Fatal(f"DuckDB cannot open {self._path.name}: {str(exc).partition(chr(10))[0]}") from exc
-        self._connection.register("incoming", self._incoming)
-        self._connection.execute("set timezone = 'UTC'")
-        self._connection.execute("set lock_configuration = true")
+        self._connection = opened(self._path, self._memory_limit, self._quiet)
+        self._connection.raw.register("incoming", self._incoming)
         with self._transaction():
             self._connection.execute(SCHEMA)
             self.checkpoint = read_checkpoint(self._connection)
@@ -120,8 +110,9 @@ class AnalyticsStore:
         first = self.checkpoint.phase == "snapshot"
         with self._transaction():
             doubtful = self._kept.make_doubtful_anew(self._connection)
-            if not first:
+            if doubtful:
                 self._kept.park(self._connection)
+            if not first:
                 self._mirroring.begin_snapshot()
             for rows in changes:
                 self._mirroring.load(rows, first=first)
@@ -205,12 +196,21 @@ class AnalyticsStore:
     def close(self) -> None:
         """See Store."""
         if hasattr(self, "_connection"):  # a store that could not be opened is closed all the same
-            self._connection.unregister("incoming")
+            self._connection.raw.unregister("incoming")
             self._connection.close()
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
+    def cursor(self) -> Connection:
         """A connection of its own for a reading thread."""
         return self._connection.cursor()
+
+    def forked_cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection for a confined process, whose copy of the store may take more memory."""
+        return forked(self._connection, self.confinement.limits.memory_bytes)
+
+    @property
+    def directory(self) -> Path:
+        """Where its file lies."""
+        return self._path.parent.resolve()
 
     def wait_for(self, end_lsn: int, timeout_s: float) -> bool:
         """Wait until the store has reached a position; False when it has not in time."""
@@ -261,6 +261,7 @@ class AnalyticsStore:
         with self._moved:
             self.checkpoint = checkpoint
             self._moved.notify_all()
+        checkpoint_if_due(self._connection, self._path, self.confinement)
         self._committed(checkpoint)
 
     def _run(self, *statements: str) -> None:

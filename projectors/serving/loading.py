@@ -33,7 +33,8 @@ class Loading:
             relation = self._statements.relations[table.mirror]
             self._execute(SQL("drop table {}").format(relation.changed))
             self._execute(relation.create_changed())
-        self._kept.park(self._connection, self._statements)
+        if doubtful:
+            self._kept.park(self._connection, self._statements)
         self._execute(*(self._statements.difference[name].create for name in self._kept.tables))
         self._into = "stage"
         return frozenset(table.mirror for table in doubtful)

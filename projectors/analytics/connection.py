@@ -1,0 +1,98 @@
+"""The store's connections: how its file is opened, and calls that never run while the process forks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from cdc.errors import Fatal
+from projectors.analytics.confined import Confinement
+from projectors.analytics.quiet import Quiet
+
+_LOG_BYTES = 64 << 20  # of DuckDB's log, before it is brought into the file
+
+
+class Fetched:
+    """The rows of a statement, all of them: an open result would keep its transaction, and DuckDB from checkpointing."""
+
+    def __init__(self, rows: list[Any]) -> None:
+        self._rows = rows
+
+    def fetchall(self) -> list[Any]:
+        """Every row, a tuple each."""
+        return self._rows
+
+    def fetchone(self) -> Any:
+        """The first row; None when there is none."""
+        return self._rows[0] if self._rows else None
+
+
+class Connection:
+    """One connection, for one thread at a time."""
+
+    def __init__(self, raw: duckdb.DuckDBPyConnection, quiet: Quiet) -> None:
+        self.raw = raw  #: for calls that go round the lock: in a forked process, and before there can be one
+        self.quiet = quiet
+
+    def execute(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> Fetched:
+        """Run a statement to its end."""
+        with self.quiet.calling():
+            return Fetched(self.raw.execute(statement, parameters).fetchall())
+
+    def cursor(self) -> Connection:
+        """Another connection to the same store."""
+        with self.quiet.calling():
+            return Connection(self.raw.cursor(), self.quiet)
+
+    def interrupt(self) -> None:
+        """Break off what another thread runs on this connection; from any thread."""
+        self.raw.interrupt()
+
+    def close(self) -> None:
+        """Close it."""
+        with self.quiet.calling():
+            self.raw.close()
+
+
+def opened(path: Path, memory_limit: str, quiet: Quiet) -> Connection:
+    """The store's own connection. Raises Fatal when another process holds the file."""
+    try:
+        # Nothing in this process reads or writes any other file, and no statement can change that.
+        raw = duckdb.connect(
+            str(path),
+            config={
+                "enable_external_access": "false",
+                "python_enable_replacements": "false",  # a variable of this program is no table
+                "memory_limit": memory_limit,
+                "threads": "1",  # a second one would take both cores of a small machine from the screens
+                "checkpoint_threshold": "1TB",  # never of its own accord: see checkpoint_if_due
+                "preserve_insertion_order": "false",
+                "allowed_configs": "['memory_limit', 'max_temp_directory_size']",  # see forked
+            },
+        )
+    except duckdb.IOException as exc:
+        raise Fatal(f"DuckDB cannot open {path.name}: {str(exc).partition(chr(10))[0]}") from exc
+    raw.execute("set timezone = 'UTC'")
+    raw.execute("set lock_configuration = true")
+    return Connection(raw, quiet)
+
+
+def forked(connection: Connection, memory_bytes: int) -> duckdb.DuckDBPyConnection:
+    """A connection for a confined process, whose copy of the store may take so much more memory, and no file."""
+    cursor = connection.raw.cursor()
+    used = cursor.execute("select sum(memory_usage_bytes)::bigint from duckdb_memory()").fetchall()[0][0]
+    cursor.execute(f"set memory_limit = '{(used + memory_bytes) // 1_000}KB'")
+    cursor.execute("set max_temp_directory_size = '0KB'")
+    return cursor
+
+
+def checkpoint_if_due(connection: Connection, path: Path, confinement: Confinement) -> None:
+    """Bring the log into the file once it is long, and no confined process reads the file as it was."""
+    log = path.with_name(path.name + ".wal")
+    if log.exists() and log.stat().st_size > _LOG_BYTES:
+        with confinement.none_alive() as none:
+            if none:
+                connection.execute("checkpoint")
