@@ -72,6 +72,9 @@ class Confinement:
         self._living = threading.Condition()
         self._alive = 0
         self._rest = False
+        self._pids: set[int] = set()
+        self._closed = False
+        self.peak_bytes = 0  #: the most that one of them held of the machine's memory, with what it shared
 
     def run(self, work: Work) -> bytes:
         """What ``work`` wrote. Raises Busy and Ended."""
@@ -102,6 +105,15 @@ class Confinement:
                     self._alive = 0
                     self._living.notify_all()
 
+    def close(self) -> None:
+        """End the processes and begin no other: what they read may be written over from here on."""
+        with self._living:
+            self._closed = True
+            for pid in self._pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._living.wait_for(lambda: self._alive <= 0, self.limits.seconds)
+
     def _run(self, work: Work) -> bytes:
         deadline = time.monotonic() + self.limits.seconds
         with self._living:
@@ -110,6 +122,8 @@ class Confinement:
                 if self._alive:
                     raise Busy("the store waits to be checkpointed")
                 self._rest = False
+            if self._closed:
+                raise Busy("the store is being closed")
             self._alive += 1
         try:
             with self._forking, self._quiet.forking(_QUIET_S) as quiet:
@@ -117,6 +131,10 @@ class Confinement:
                     raise Busy("the projector is in the middle of a long statement")
                 pid, pipe = self._fork(work)
             try:
+                with self._living:
+                    self._pids.add(pid)
+                    if self._closed:
+                        os.kill(pid, signal.SIGKILL)
                 return self._read(pid, pipe, deadline)
             finally:
                 os.close(pipe)
@@ -136,13 +154,15 @@ class Confinement:
             with open(into, "wb", closefd=False) as written:
                 work(written)
             os._exit(0)
+        except BaseException as exc:
+            os.write(into, type(exc).__name__.encode())
         finally:
             os._exit(1)
 
     def _read(self, pid: int, pipe: int, deadline: float) -> bytes:
         """All of the result, when the process has come to its end."""
         parts: list[bytes] = []
-        taken, by_time = 0, False
+        taken, most, by_time = 0, self.limits.result_bytes + _CHUNK, False
         waiting = select.poll()
         waiting.register(pipe, select.POLLIN)
         while True:
@@ -152,14 +172,22 @@ class Confinement:
             part = os.read(pipe, _CHUNK)
             parts.append(part)
             taken += len(part)
-            if not part or taken > self.limits.result_bytes:
+            if not part or taken > most:
                 break
-        if by_time or taken > self.limits.result_bytes:
+        if by_time or taken > most:
             os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-        if status:
+        with self._living:  # not its number any more once it has been waited for
+            self._pids.discard(pid)
+            _, status, usage = os.wait4(pid, 0)
+            self.peak_bytes = max(self.peak_bytes, usage.ru_maxrss << 10)
+        result = b"".join(parts)
+        if self._closed and status:
+            raise Busy("the store is being closed")
+        if os.WIFSIGNALED(status):
             raise Ended(by_time=by_time or os.WTERMSIG(status) == signal.SIGXCPU)
-        return b"".join(parts)
+        if status:
+            raise RuntimeError(f"a confined process failed: {result.decode(errors='replace')}")
+        return result
 
     def _confine(self, result: int) -> None:
         """In the forked process: give up what the work does not need. In this order: the last lines need no file."""

@@ -196,6 +196,7 @@ class AnalyticsStore:
     def close(self) -> None:
         """See Store."""
         if hasattr(self, "_connection"):  # a store that could not be opened is closed all the same
+            self.confinement.close()
             self._connection.raw.unregister("incoming")
             self._connection.close()
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from projectors.analytics import connection
 from projectors.analytics.sql import Refused, Statement, query
 from projectors.analytics.store import AnalyticsStore
 from projectors.read_model import Declarations
+from tests.databases import eventually
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +61,66 @@ def test_a_few_rows_that_are_large_are_refused_before_anything_is_made_of_them(s
     with pytest.raises(Refused, match="fewer columns or rows") as refused:
         rows(store, "select repeat('x', 40_000_000)")
     assert refused.value.status == 413
+
+
+def test_every_answer_is_one_commit_whole_while_the_store_is_written_and_checkpointed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_LOG_BYTES", 1 << 20)
+    path = tmp_path / "live.duckdb"
+    store = AnalyticsStore(path, (), Declarations(), memory_limit="100MB", shapes={})
+    store.open()
+    writing = store.cursor()
+    writing.execute(
+        "create table lines as select i as id, 0 as commit, repeat('x', 50) as text from range(100_000) r(i)"
+    )
+    writing.execute("create table commits as select 0 as n")
+    stop, shrunk, commits = threading.Event(), 0, 0
+
+    def write() -> None:
+        nonlocal shrunk, commits
+        while not stop.is_set():
+            commits += 1
+            writing.execute("begin transaction")
+            writing.execute(
+                "create or replace temporary table staged as select id, $n as commit, text || $n as text from lines "
+                "where id % 50 = $n % 50 or id > 99_900",
+                {"n": commits},
+            )
+            writing.execute("delete from lines using staged s where lines.id = s.id")
+            writing.execute("insert into lines select * from staged")
+            writing.execute("delete from commits")
+            writing.execute("insert into commits values ($n)", {"n": commits})
+            writing.execute("commit")
+            before = log.stat().st_size if log.exists() else 0
+            connection.checkpoint_if_due(writing, path, store.confinement)
+            shrunk += before > (log.stat().st_size if log.exists() else 0)
+
+    def ask(_number: int) -> list[list[Any]]:
+        sql = "select count(*), count(distinct id), sum(id), max(commit), (select n from commits) from lines"
+        return rows(store, sql)
+
+    log = path.with_name(path.name + ".wal")
+    thread = threading.Thread(target=write)
+    thread.start()
+    with ThreadPoolExecutor(2) as asking:
+        answers = list(asking.map(ask, range(60)))
+    stop.set()
+    thread.join()
+    store.close()
+    assert all(answer[0][:3] == [100_000, 100_000, "4999950000"] for answer in answers), answers
+    assert all(answer[0][3] == answer[0][4] for answer in answers)
+    seen = {answer[0][4] for answer in answers}
+    assert len(seen) > 5 and shrunk >= 2, (len(seen), commits, shrunk)
+
+
+def test_a_store_that_is_closed_ends_what_still_reads_it(tmp_path: Path) -> None:
+    store = AnalyticsStore(tmp_path / "live.duckdb", (), Declarations(), memory_limit="100MB", shapes={})
+    store.open()
+    with ThreadPoolExecutor(1) as asking:
+        endless = asking.submit(rows, store, "select count(*) from range(1_000_000_000) a, range(1_000_000_000) b")
+        eventually(lambda: store.confinement._pids, what="it runs")
+        store.close()
+        with pytest.raises(Refused, match="closed") as refused:
+            endless.result(5)
+    assert refused.value.status == 503
