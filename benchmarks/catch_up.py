@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import psycopg
 from pydantic import SecretStr
@@ -22,6 +23,8 @@ from benchmarks.result import Result
 from cdc.catalog import message_topic, topics_of, transaction_topic
 from cdc.reader import KafkaPythonReader
 from config.settings import Settings, environment_of
+from projectors import registry
+from projectors.declaration import StoreName
 from projectors.run import captured_tables
 
 #: The components of the stack that it needs.
@@ -44,16 +47,16 @@ _STORE = """
 
 def run(settings: Settings) -> Result:
     """Measure on a stack whose own projectors do not run."""
-    rows, topics = _backlog(settings)
+    rows, topics = backlog_of(settings)
     rates: dict[str, list[float]] = {
         name: [] for name in ("poll_records_per_s", "kafka_python_per_s", "bare_per_s", "confluent_per_s")
     }
     for _ in range(_ROUNDS):
-        records, seconds = _child(settings, "poll", settings.kafka, *topics)
+        records, seconds = child(settings, "poll", settings.kafka, *topics)
         rates["poll_records_per_s"].append(records / seconds)
         rates["kafka_python_per_s"].append(_projection(settings, "kafka-python"))
         with database(settings, _DATABASE) as dsn:
-            changes, _, seconds = _child(settings, "bare", settings.kafka, dsn, *topics)
+            changes, _, seconds = child(settings, "bare", settings.kafka, dsn, *topics)
         rates["bare_per_s"].append(changes / seconds)
         rates["confluent_per_s"].append(_projection(settings, "confluent-kafka"))
     medians = {name: statistics.median(values) for name, values in rates.items()}
@@ -69,7 +72,15 @@ def run(settings: Settings) -> Result:
     )
 
 
-def _backlog(settings: Settings) -> tuple[int, list[str]]:
+def topics_read(settings: Settings, store: StoreName) -> list[str]:
+    """The topics that a store's projector reads."""
+    read = registry.load(settings.models).of_store(store).tables
+    tables = [table for table in captured_tables(settings) if table.mirror in read]
+    prefix = settings.topic_prefix
+    return [*topics_of(prefix, tables), transaction_topic(prefix), message_topic(prefix)]
+
+
+def backlog_of(settings: Settings) -> tuple[int, list[str]]:
     """How many records the tables' topics hold, and all topics that a projector reads."""
     tables = topics_of(settings.topic_prefix, captured_tables(settings))
     with closing(KafkaPythonReader(settings.kafka)) as reader:
@@ -85,12 +96,13 @@ def _projection(settings: Settings, reader: str) -> float:
     """Changes per second."""
     with database(settings, _DATABASE) as dsn:
         chosen = settings.model_copy(update={"serving_dsn": SecretStr(dsn), "reader": reader})
-        changes, seconds = _child(chosen, "projection", _position(settings))
+        changes, seconds = child(chosen, "projection", "serving", position_of(settings))
         _require_equal(settings, dsn)
     return changes / seconds
 
 
-def _position(settings: Settings) -> str:
+def position_of(settings: Settings) -> str:
+    """The source's position now."""
     assert settings.admin_dsn is not None and settings.source_dsn is not None
     with psycopg.connect(settings.source_dsn.get_secret_value()) as source:
         # Everything was sent already, and pulses lead the stream past it.
@@ -106,11 +118,13 @@ def _require_equal(settings: Settings, dsn: str) -> None:
         raise RuntimeError(f"the store holds other orders than the source: {found}, not {wanted}")
 
 
-def _child(settings: Settings, module: str, *arguments: str) -> list[float]:
+def child(settings: Settings, module: str, *arguments: str, cwd: Path | None = None, **environment: str) -> list[float]:
     """The numbers that a module of this package prints."""
+    root = str(Path(__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", *arguments],
-        env=environment_of(settings),
+        cwd=cwd,
+        env=environment_of(settings) | {"PYTHONPATH": root} | environment,
         stdout=subprocess.PIPE,
         text=True,
         timeout=_LONGEST_S,

@@ -1,7 +1,8 @@
-"""A projector's catch-up: the serving store's, with every registered read model, from the topics' beginning.
+"""A projector's catch-up: one store's, with every registered read model, from the topics' beginning.
 
-``python -m benchmarks.projection END_LSN`` (settings from the environment, with a serving store of its own) projects until
-the store stands at that position and prints ``changes seconds``: seconds of streaming, the snapshot's load aside.
+``python -m benchmarks.projection serving|analytics END_LSN`` (settings from the environment, with a store of its own; the
+analytics store is a file in the working directory) projects until the store stands at that position and prints ``changes
+seconds``: seconds of streaming, the snapshot's load aside.
 """
 
 from __future__ import annotations
@@ -11,19 +12,24 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
+from typing import Any, cast
 
 from cdc.assembler import Transaction
+from cdc.catalog import Table
 from cdc.change import Change
 from config.settings import Settings
 from projectors import registry
+from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import Checkpoint, lsn_value
 from projectors.loop import Projector
+from projectors.read_model import Declarations
 from projectors.run import captured_shapes, captured_tables, open_reader, settle
 from projectors.serving.store import ServingStore
 
 
-class _Timed(ServingStore):
-    """The serving store, which remembers when it was first and last moved."""
+class _Timed:
+    """A store that remembers when it was first and last moved."""
 
     began = ended = 0.0
     changes = 0
@@ -32,16 +38,16 @@ class _Timed(ServingStore):
         self._end_lsn, self._stop = end_lsn, stop
 
     def open(self) -> Checkpoint:
-        checkpoint = super().open()
+        checkpoint: Checkpoint = cast("Any", super()).open()
         self.began = time.monotonic()
         return checkpoint
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
-        super().load(changes, checkpoint)
+        cast("Any", super()).load(changes, checkpoint)
         self.began = time.monotonic()
 
     def prepare(self, transactions: Sequence[Transaction]) -> Callable[[Checkpoint], None]:
-        return partial(self._timed, super().prepare(transactions))
+        return partial(self._timed, cast("Any", super()).prepare(transactions))
 
     def _timed(self, apply: Callable[[Checkpoint], None], checkpoint: Checkpoint) -> None:
         apply(checkpoint)
@@ -50,23 +56,44 @@ class _Timed(ServingStore):
             self._stop.set()
 
 
+class _Serving(_Timed, ServingStore):
+    """The serving store, timed."""
+
+
+class _Analytics(_Timed, AnalyticsStore):
+    """The analytics store, timed."""
+
+
 def main() -> None:
     """Project to the given position."""
     settings, stop = Settings(), threading.Event()
     settle()
-    assert settings.serving_dsn is not None
+    which, end_lsn = sys.argv[1:]
+    if which == "analytics":
+        settings = settings.model_copy(update={"batch_changes": settings.analytics_batch_changes})
     tables = captured_tables(settings)
-    declarations = registry.load(settings.models).of_store("serving")
-    shapes = captured_shapes(settings, tables)
-    store = _Timed(settings.serving_dsn.get_secret_value(), tables, declarations, shapes=shapes)
-    store.stop_at(lsn_value(sys.argv[1]), stop)
+    declarations = registry.load(settings.models).of_store("analytics" if which == "analytics" else "serving")
+    store = _store(settings, which, tables, declarations)
+    store.stop_at(lsn_value(end_lsn), stop)
     reader = open_reader(settings)
+    interval_s = settings.analytics_interval_s if which == "analytics" else 0.0
     try:
-        Projector(settings, store, tables, reader).run(stop)
+        Projector(settings, store, tables, reader, interval_s=interval_s).run(stop)
     finally:
         store.close()
         reader.close()
     sys.stdout.write(f"{store.changes} {store.ended - store.began}\n")
+
+
+def _store(
+    settings: Settings, which: str, tables: Sequence[Table], declarations: Declarations
+) -> _Serving | _Analytics:
+    shapes = captured_shapes(settings, tuple(tables))
+    if which == "serving":
+        assert settings.serving_dsn is not None
+        return _Serving(settings.serving_dsn.get_secret_value(), tables, declarations, shapes=shapes)
+    memory = f"{settings.analytics_memory // 1_000}KB"
+    return _Analytics(Path("projection.duckdb").resolve(), tables, declarations, memory_limit=memory, shapes=shapes)
 
 
 if __name__ == "__main__":

@@ -150,6 +150,9 @@ class Settings(BaseSettings):
 
     pulse_interval_s: float = Field(default=0.5, gt=0, description="Seconds between two pulses through the pipeline.")
     batch_changes: int = Field(default=10_000, ge=1, description="Most changes applied in one store transaction.")
+    analytics_batch_changes: int = Field(
+        default=50_000, ge=1, description="The same of the analytics projector, which gains more from large ones."
+    )
     buffered_changes: int = Field(
         default=100_000,
         ge=1,

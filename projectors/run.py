@@ -53,18 +53,15 @@ def analytics(settings: Settings, stop: threading.Event) -> None:
         tables,
         declarations,
         memory_limit=f"{settings.analytics_memory // 1_000}KB",
-        limits=Limits(
-            seconds=settings.sql_timeout_s,
-            memory_bytes=settings.sql_memory,
-            result_bytes=settings.sql_bytes,
-            at_once=settings.sql_statements,
-        ),
+        limits=Limits.of(settings),
         shapes=shapes,
         parks=lambda table: parks(settings, table),
         committed=publisher.committed,
     )
+    # A statement of DuckDB costs nearly the same for few rows and for many: what has piled up is taken in larger batches.
+    larger = settings.model_copy(update={"batch_changes": settings.analytics_batch_changes})
     with closing(publisher), server.serving(settings, store):
-        _project(settings, store, tables, shapes, stop, interval_s=settings.analytics_interval_s)
+        _project(larger, store, tables, shapes, stop, interval_s=settings.analytics_interval_s)
 
 
 def captured_tables(settings: Settings) -> tuple[Table, ...]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from config.settings import Settings
 from projectors.analytics.quiet import Quiet
 
 Work = Callable[[BinaryIO], None]  #: writes its result
@@ -54,6 +55,16 @@ class Limits:
     memory_bytes: int = 256 << 20  #: beyond what it shares with this process
     result_bytes: int = 32 << 20
     at_once: int = 2  #: processes
+
+    @classmethod
+    def of(cls, settings: Settings) -> Limits:
+        """Of one statement of ad hoc SQL."""
+        return cls(
+            seconds=settings.sql_timeout_s,
+            memory_bytes=settings.sql_memory,
+            result_bytes=settings.sql_bytes,
+            at_once=settings.sql_statements,
+        )
 
 
 DEFAULT_LIMITS = Limits()

@@ -11,7 +11,7 @@ from projectors.read_model import History
 
 
 def history_of_versions(history: History, columns: Sequence[str], table: Table) -> str:
-    """Append what the staged ``versions`` mean; before the mirror is changed, which holds what was before the first."""
+    """Append what the staged ``versions`` mean; ``before`` holds what was stored before the first."""
     keys = ", ".join(f"v.{quoted(name)}" for name in table.key)
     same = " and ".join(f"m.{quoted(name)} = v.{quoted(name)}" for name in table.key)
     return _append(
@@ -23,7 +23,7 @@ def history_of_versions(history: History, columns: Sequence[str], table: Table) 
                     when m.{quoted(table.key[0])} is not null then {_packed(table, "m")} end as old,
                v.new_row as new
           from versions v
-          left join mirror.{quoted(table.mirror)} m on {same}
+          left join before m on {same}
         window w as (partition by {keys} order by v.number)
         """,
     )

@@ -9,14 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pyarrow as pa
 
 from cdc.catalog import Column, Table
 from cdc.encoding import DATE_INFINITY, DATE_MINUS_INFINITY, Encoding, encoding_of
 from projectors.analytics.quoting import literal, quoted
-from projectors.batch import Version
 
 _TYPES = {
     "int2": "smallint",
@@ -68,8 +64,11 @@ class MirrorSql:
 
     create: str
     create_changed: str  #: temporary: old and new versions of the batch's rows
-    stage: str  #: incoming → staged, typed and merged with the stored rows
+    stage: str  #: incoming → staged, typed; of rows that are whole
+    stage_partial: tuple[str, ...]  #: the same, merged with the stored rows where columns were left out
     stage_versions: str  #: incoming versions → versions: number, end_lsn, place, at, the key and the row, null for none
+    stage_versions_partial: tuple[str, ...]  #: the same, merged
+    remember_before: str  #: stored rows of the keys in versions → before
     stage_keys: str  #: incoming, whose rows are keys → staged keys
     remember_old: str  #: stored rows of the staged keys → changed
     remember_new: str  #: staged → changed
@@ -91,9 +90,19 @@ def mirror_sql(table: Table) -> MirrorSql:
     names = ", ".join(quoted(c.name) for c in sent)
     keys = table.keys
     key_names = ", ".join(quoted(c.name) for c in keys)
-    values = ", ".join(f"{_merged(table, c)} as {quoted(c.name)}" for c in sent)
+    values = ", ".join(f"{_value(c)} as {quoted(c.name)}" for c in sent)
+    packed = ", ".join(f"{quoted(c.name)} := {_value(c)}" for c in sent)
+    merged_values = ", ".join(f"{_merged(table, c)} as {quoted(c.name)}" for c in sent)
+    merged_packed = ", ".join(f"{quoted(c.name)} := {_merged(table, c)}" for c in sent)
+    # Of the stored rows only those that are asked for: a join with the whole table would cost what the table holds.
     base = " and ".join(f"b.{quoted(c.name)} = {_value(c, 'i.k')}" for c in keys)
-    packed = ", ".join(f"{quoted(c.name)} := {_merged(table, c)}" for c in sent)
+    bases = f"""
+        create or replace temporary table bases as
+        select m.* from {mirror} m
+          semi join (select {", ".join(f"{_value(c, 'i.k')} as {quoted(c.name)}" for c in keys)}
+                       from (select from_json_strict(base, {_shape(keys)}) as k from incoming where base is not null) i)
+         using ({key_names})
+    """
     own = ", ".join(f"{_value(c, 'i.own')} as {quoted(c.name)}" for c in keys)
     same = " and ".join(f"m.{quoted(name)} = s.{quoted(name)}" for name in table.key)
     snapshot = f"temp.{quoted('snapshot_' + table.mirror)}"
@@ -102,13 +111,20 @@ def mirror_sql(table: Table) -> MirrorSql:
         create_changed=f"create or replace temporary table {changed} ({sign} tinyint not null, {columns})",
         stage=f"""
             create or replace temporary table staged as
-            select {values}
+            select {values} from (select from_json_strict(row, {_shape(sent)}) as x from incoming) i
+        """,
+        stage_partial=(
+            bases,
+            f"""
+            create or replace temporary table staged as
+            select {merged_values}
               from (select row, base,
                            case when base is null then from_json_strict(row, {_shape(sent)}) end as x,
                            from_json_strict(base, {_shape(keys)}) as k
                       from incoming) i
-              left join {mirror} b on {base}
-        """,
+              left join bases b on {base}
+            """,
+        ),
         stage_keys=f"""
             create or replace temporary table staged as
             select {", ".join(f"{_value(c)} as {quoted(c.name)}" for c in keys)}
@@ -118,12 +134,27 @@ def mirror_sql(table: Table) -> MirrorSql:
             create or replace temporary table versions as
             select i.number, i.end_lsn, i.place, make_timestamptz(i.at_us) as "at", {own},
                    case when i.row is not null then struct_pack({packed}) end as new_row
+              from (select number, end_lsn, place, at_us, row, from_json_strict(row, {_shape(sent)}) as x,
+                           from_json_strict(key, {_shape(keys)}) as own
+                      from incoming) i
+        """,
+        stage_versions_partial=(
+            bases,
+            f"""
+            create or replace temporary table versions as
+            select i.number, i.end_lsn, i.place, make_timestamptz(i.at_us) as "at", {own},
+                   case when i.row is not null then struct_pack({merged_packed}) end as new_row
               from (select number, end_lsn, place, at_us, row, base,
                            case when base is null then from_json_strict(row, {_shape(sent)}) end as x,
                            from_json_strict(base, {_shape(keys)}) as k,
                            from_json_strict(key, {_shape(keys)}) as own
                       from incoming) i
-              left join {mirror} b on {base}
+              left join bases b on {base}
+            """,
+        ),
+        remember_before=f"""
+            create or replace temporary table before as
+            select m.* from {mirror} m semi join versions v using ({key_names})
         """,
         remember_old=f"""
             insert into {changed} ({sign}, {names})
@@ -148,44 +179,6 @@ def mirror_sql(table: Table) -> MirrorSql:
             f"drop table {snapshot}",
         ),
     )
-
-
-class Incoming:
-    """The relation that the statements read: JSON text from Arrow, without a Python object per value.
-
-    Registered once: DuckDB keeps whatever is registered anew inside a transaction until that transaction's end.
-    """
-
-    def __init__(self) -> None:
-        self.fill((), ())
-
-    def fill(self, rows: Sequence[bytes], bases: Sequence[bytes | None]) -> None:
-        """Its rows from here on."""
-        self._table = pa.table({
-            "row": pa.array(rows, pa.binary()).cast(pa.string()),
-            "base": pa.array(bases, pa.binary()).cast(pa.string()),
-        })  # fmt: skip
-
-    def fill_versions(self, versions: Sequence[Version]) -> None:
-        """Its rows from here on: every version, with its place in the history of its table."""
-        rows = [version.row for version in versions]
-        self._table = pa.table({
-            "number": pa.array(range(len(rows)), pa.int64()),
-            "key": pa.array([version.key for version in versions], pa.binary()).cast(pa.string()),
-            "row": pa.array([row and row.columns for row in rows], pa.binary()).cast(pa.string()),
-            "base": pa.array([row and row.base for row in rows], pa.binary()).cast(pa.string()),
-            "end_lsn": pa.array([version.end_lsn for version in versions], pa.uint64()),
-            "place": pa.array([version.place for version in versions], pa.int64()),
-            "at_us": pa.array([version.committed_us for version in versions], pa.int64()),
-        })  # fmt: skip
-
-    def __arrow_c_schema__(self) -> Any:
-        """Arrow's PyCapsule interface, as each statement asks for it."""
-        return self._table.schema.__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """Arrow's PyCapsule interface, as each statement asks for it."""
-        return self._table.__arrow_c_stream__(requested_schema)
 
 
 def changed_rows(table: Table) -> str:

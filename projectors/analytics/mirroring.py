@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 
 from cdc.change import Change
 from projectors.analytics.history import history_of_difference, history_of_snapshot, history_of_versions
+from projectors.analytics.incoming import Incoming
 from projectors.analytics.kept import Kept
-from projectors.analytics.mirror import Incoming, MirrorSql, mirror_sql
+from projectors.analytics.mirror import MirrorSql, mirror_sql
 from projectors.batch import TableChanges
 from projectors.checkpoint import Checkpoint
 
@@ -33,12 +34,14 @@ class Mirroring:
             self._run(sql.remember_all, sql.clear)
         if changes.versions:
             self._incoming.fill_versions(changes.versions)
-            self._run(sql.stage_versions)
+            partial = any(version.row and version.row.base is not None for version in changes.versions)
+            self._run(*(sql.stage_versions_partial if partial else (sql.stage_versions,)), sql.remember_before)
             self._tell(name, history_of_versions)
         written = [row for row in rows.values() if row is not None]
         if written:
-            self._incoming.fill([row.columns for row in written], [row.base for row in written])
-            self._run(sql.stage, sql.remember_old, sql.remember_new, sql.delete, sql.insert)
+            bases = [row.base for row in written]
+            self._incoming.fill([row.columns for row in written], bases)
+            self._run(*_stage(sql, bases), sql.remember_old, sql.remember_new, sql.delete, sql.insert)
         if gone := [key for key, row in rows.items() if row is None]:
             self._incoming.fill(gone, [None] * len(gone))
             self._run(sql.stage_keys, sql.remember_old, sql.delete)
@@ -57,9 +60,10 @@ class Mirroring:
         for name, by_key in by_table.items():
             images = [change.row for change in by_key.values() if change.row is not None]
             # A column that was added after the snapshot is not in its rows.
-            self._incoming.fill(images, [change.key if change.partial else None for change in by_key.values()])
+            bases = [change.key if change.partial else None for change in by_key.values()]
+            self._incoming.fill(images, bases)
             sql = self._sql[name]
-            self._run(sql.stage, *((sql.delete, sql.insert) if first else sql.add_to_snapshot))
+            self._run(*_stage(sql, bases), *((sql.delete, sql.insert) if first else sql.add_to_snapshot))
 
     def apply_snapshot(self, position: Checkpoint) -> None:
         """Make the mirror what lies beside it; what differs is among the changed rows."""
@@ -79,3 +83,7 @@ class Mirroring:
             if only is None or history.name in only:
                 columns = self._kept.history_columns[history.name]
                 self._run(statement(history, columns, self._kept.tables[name], *position))
+
+
+def _stage(sql: MirrorSql, bases: Sequence[bytes | None]) -> Sequence[str]:
+    return (sql.stage,) if all(base is None for base in bases) else sql.stage_partial

@@ -1,43 +1,65 @@
-"""The SQL that keeps a declared table of the analytics store equal to its query: for what a batch touched, or for all.
+"""Keeps a declared table of the analytics store equal to its query: for what a batch touched, or for all.
 
-Each function gives statements to be run one after the other. Rows are deleted and inserted, never updated: an update
-rewrites row groups, and its cost grows with the table (notes on DuckDB 2.0).
+Rows are deleted and inserted, never updated: an update rewrites row groups, and its cost grows with the table (notes on
+DuckDB 2.0). Many keys are recomputed some at a time: several joins over all of a large table would not fit in memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from projectors.analytics.connection import Connection
 from projectors.analytics.mirror import quoted
 from projectors.analytics.relation import Relation
 from projectors.read_model import ReadModel
 from projectors.rollup import Rollup
 
+_MOST_KEYS = 500_000  # recomputed at a time
 
-def refresh_model(model: ReadModel, into: Relation, changed: Iterable[Relation], *, captured: bool) -> Iterable[str]:
+
+def refresh_model(
+    connection: Connection, model: ReadModel, into: Relation, changed: Iterable[Relation], *, captured: bool
+) -> None:
     """Recompute the keys that the changed rows of some relations touch.
 
     Where others take in the model's own changes (``captured``), its old and new rows go to ``into.changed``.
     """
     rows = {relation.reference: relation.versions() for relation in changed}
-    yield from _recompute(model, into, rows, captured=captured)
+    _recompute(connection, model, into, rows, captured=captured)
 
 
-def build_model(model: ReadModel, into: Relation, relations: Mapping[str, Relation]) -> Iterable[str]:
+def build_model(connection: Connection, model: ReadModel, into: Relation, relations: Mapping[str, Relation]) -> None:
     """Compute every row anew."""
-    yield f"delete from {into.stored}"
-    yield from _recompute(model, into, {name: relations[name].rows for name in model.affected_by}, captured=False)
+    connection.execute(f"delete from {into.stored}")
+    _recompute(connection, model, into, {name: relations[name].rows for name in model.affected_by}, captured=False)
 
 
-def _recompute(model: ReadModel, into: Relation, rows: Mapping[str, str], *, captured: bool) -> Iterable[str]:
+def _recompute(
+    connection: Connection, model: ReadModel, into: Relation, rows: Mapping[str, str], *, captured: bool
+) -> None:
     keys = " union all ".join(
         f"select * from (with changed as ({rows[name]}) {keys})"
         for name, keys in model.affected_by.items()
         if name in rows
     )
-    yield f"create or replace temporary table affected as select distinct * from ({keys}) as keys({_list(model.key)})"
-    yield f"create or replace temporary table fresh as {model.query}"
-    yield from _settle(into, model.key, "affected", captured=captured)
+    names = _list(model.key)
+    count = _made(connection, "affected", f"select distinct * from ({keys}) as keys({names})")
+    if count > _MOST_KEYS:
+        # In the order of the key, which is about that of time: whoever looks for a range of it reads few blocks.
+        _made(connection, "keys", f"select {names} from affected order by all")
+    if captured:
+        _begin_changed(connection, into)
+    for first in range(0, count, _MOST_KEYS):
+        if count > _MOST_KEYS:
+            _made(connection, "affected", f"from keys where rowid >= {first} and rowid < {first + _MOST_KEYS}")
+        _made(connection, "fresh", model.query)
+        for statement in _settle(into, model.key, "affected", captured=captured):
+            connection.execute(statement)
+
+
+def _made(connection: Connection, name: str, query: str) -> int:
+    """How many rows the temporary table has that was made."""
+    return connection.execute(f"create or replace temporary table {name} as {query}").fetchall()[0][0]
 
 
 def create_rollup(rollup: Rollup, source: Relation) -> str:
@@ -45,9 +67,18 @@ def create_rollup(rollup: Rollup, source: Relation) -> str:
     return f"create table rollups.{quoted(rollup.name)} as select * from ({_over(rollup, source.none)}) limit 0"
 
 
-def refresh_rollup(rollup: Rollup, into: Relation, source: Relation, *, captured: bool) -> Iterable[str]:
+def refresh_rollup(connection: Connection, rollup: Rollup, into: Relation, source: Relation, *, captured: bool) -> None:
     """Add what the changed rows of ``source`` say."""
     measures = _measures(rollup, into)
+    if captured:
+        _begin_changed(connection, into)
+    for statement in _moved(rollup, into, source, measures, captured=captured):
+        connection.execute(statement)
+
+
+def _moved(
+    rollup: Rollup, into: Relation, source: Relation, measures: Sequence[str], *, captured: bool
+) -> Iterable[str]:
     sums = ", ".join(f"sum({name}) as {name}" for name in measures)
     yield f"""
         create or replace temporary table delta as
@@ -70,13 +101,19 @@ def refresh_rollup(rollup: Rollup, into: Relation, source: Relation, *, captured
     yield from _settle(into, rollup.key, "delta", captured=captured)
 
 
-def build_rollup(rollup: Rollup, into: Relation, source: Relation) -> Iterable[str]:
+def build_rollup(connection: Connection, rollup: Rollup, into: Relation, source: Relation) -> None:
     """Count every group from nothing."""
     measures = _measures(rollup, into)
-    yield f"delete from {into.stored}"
-    yield (
+    connection.execute(f"delete from {into.stored}")
+    connection.execute(
         f"insert into {into.stored} ({_list([*rollup.key, *_names(rollup, into)])}) "
         f"select * from ({_counted(rollup, measures, source.rows)}) where {_some(measures)}"
+    )
+
+
+def _begin_changed(connection: Connection, into: Relation) -> None:
+    connection.execute(
+        f"create or replace temporary table {into.changed} as select -1 as {into.sign}, * from ({into.none})"
     )
 
 
@@ -85,8 +122,8 @@ def _settle(into: Relation, key: Sequence[str], affected: str, *, captured: bool
     same = _same(key, "t", "a")
     if captured:
         yield f"""
-            create or replace temporary table {into.changed} as
-            select -1 as {into.sign}, t.* from {into.stored} t semi join {affected} a on {same}
+            insert into {into.changed} ({into.sign}, {into.names})
+            select -1, {into.names} from (select t.* from {into.stored} t semi join {affected} a on {same})
         """
         yield f"insert into {into.changed} ({into.sign}, {into.names}) select 1, {into.names} from fresh"
     yield f"delete from {into.stored} t using {affected} a where {same}"

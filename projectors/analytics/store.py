@@ -19,8 +19,9 @@ from cdc.shapes import Shapes
 from projectors.analytics import letters
 from projectors.analytics.confined import DEFAULT_LIMITS, Confinement, Limits
 from projectors.analytics.connection import Connection, checkpoint_if_due, forked, opened
+from projectors.analytics.incoming import Incoming
 from projectors.analytics.kept import Kept
-from projectors.analytics.mirror import Incoming, changed_rows
+from projectors.analytics.mirror import changed_rows
 from projectors.analytics.mirroring import Mirroring
 from projectors.analytics.position import SCHEMA, move, read_checkpoint
 from projectors.analytics.quiet import Quiet
@@ -236,9 +237,9 @@ class AnalyticsStore:
                 continue
             into, kept = relations[declared.reference], declared.reference in captured
             if isinstance(declared, Rollup):
-                self._run(*refresh_rollup(declared, into, sources[0], captured=kept))
+                refresh_rollup(self._connection, declared, into, sources[0], captured=kept)
             else:
-                self._run(*refresh_model(declared, into, sources, captured=kept))
+                refresh_model(self._connection, declared, into, sources, captured=kept)
             changed.add(declared.reference)
 
     def _build(self, names: Collection[str]) -> None:
@@ -248,9 +249,9 @@ class AnalyticsStore:
                 logger.info("building a declared table", extra={"action": "model_build", "model": declared.name})
                 into = relations[declared.reference]
                 if isinstance(declared, Rollup):
-                    self._run(*build_rollup(declared, into, relations[declared.of]))
+                    build_rollup(self._connection, declared, into, relations[declared.of])
                 else:
-                    self._run(*build_model(declared, into, relations))
+                    build_model(self._connection, declared, into, relations)
 
     def _move(self, checkpoint: Checkpoint) -> None:
         move(self._connection, checkpoint)
