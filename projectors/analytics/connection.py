@@ -75,7 +75,7 @@ def opened(path: Path, memory_limit: str, quiet: Quiet) -> Connection:
         )
     except duckdb.IOException as exc:
         raise Fatal(f"DuckDB cannot open {path.name}: {str(exc).partition(chr(10))[0]}") from exc
-    raw.execute("set timezone = 'UTC'")
+    raw.execute("set global timezone = 'UTC'")  # of every cursor; without `global` a cursor has the machine's
     raw.execute("set lock_configuration = true")
     return Connection(raw, quiet)
 

@@ -16,6 +16,8 @@ MEDIA_TYPES: dict[Form, str] = {
     "csv": "text/csv; charset=utf-8",
     "arrow": "application/vnd.apache.arrow.stream",
 }
+# Looked up once here: where rows are made into values, in a confined process, no file can be read that tells of a time zone.
+pa.scalar(0, pa.timestamp("us", "UTC")).as_py()
 _SPECIAL = frozenset('",\r\n')
 
 

@@ -57,6 +57,42 @@ def test_what_python_has_no_type_for_comes_as_it_is_written(store: AnalyticsStor
     assert rows(store, f"select 1 as n, {', '.join(f'{value} as v' for value in written)}") == [[1, *written.values()]]
 
 
+_VALUES = {
+    "true": True,
+    "-7::tinyint": -7,
+    "170141183460469231731687303715884105727::hugeint": "170141183460469231731687303715884105727",
+    "18446744073709551615::ubigint": 18446744073709551615,
+    "1.50::decimal(9, 2)": "1.50",
+    "0.1::double": 0.1,
+    "'nan'::double": "nan",
+    "'-infinity'::float": "-inf",
+    "'é'::varchar": "é",
+    "'\\x00\\xFF'::blob": "00ff",
+    "date '2026-01-31'": "2026-01-31",
+    "time '10:00:00.5'": "10:00:00.5",
+    "timestamp '2026-01-31 10:00:00.000001'": "2026-01-31T10:00:00.000001",
+    "timestamp_s '2026-01-31 10:00:00'": "2026-01-31T10:00:00",
+    "timestamptz '2026-01-31 10:00:00+02'": "2026-01-31T08:00:00Z",
+    "'2026-07-31 10:00:00 Europe/Brussels'::timestamptz": "2026-07-31T08:00:00Z",
+    "timestamptz '2026-01-31 10:00:00+02' at time zone 'Europe/Brussels'": "2026-01-31T09:00:00",
+    "'0d1f3b1e-3b1e-4b1e-8b1e-0d1f3b1e3b1e'::uuid": "0d1f3b1e-3b1e-4b1e-8b1e-0d1f3b1e3b1e",
+    """'{"a": [1, null]}'::json""": '{"a": [1, null]}',
+    "'b'::enum('a', 'b')": "b",
+    "[timestamptz '2026-01-01', null]": ["2026-01-01T00:00:00Z", None],
+    "{'a': 1.5::decimal(3, 1), 'b': [uuid '0d1f3b1e-3b1e-4b1e-8b1e-0d1f3b1e3b1e']}": {
+        "a": "1.5",
+        "b": ["0d1f3b1e-3b1e-4b1e-8b1e-0d1f3b1e3b1e"],
+    },
+    "[1, 2]::int[2]": [1, 2],
+    "null": None,
+}
+
+
+@pytest.mark.parametrize("value", _VALUES)
+def test_every_type_comes_out_of_a_process_that_can_open_nothing(store: AnalyticsStore, value: str) -> None:
+    assert rows(store, f"select {value} as v") == [[_VALUES[value]]]
+
+
 def test_a_few_rows_that_are_large_are_refused_before_anything_is_made_of_them(store: AnalyticsStore) -> None:
     with pytest.raises(Refused, match="fewer columns or rows") as refused:
         rows(store, "select repeat('x', 40_000_000)")
