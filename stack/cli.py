@@ -154,14 +154,29 @@ def demo(
 
 @app.command()
 def sql(
-    statement: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's SQL.")],
+    statement: Annotated[
+        str | None, typer.Argument(help="One SELECT, in DuckDB's SQL.", show_default="a prompt, or standard input")
+    ] = None,
     data_dir: DataDir = None,
-    output: OutputOption = None,
+    output: Annotated[
+        Literal["table", "json", "csv", "markdown"] | None,
+        typer.Option("--output", help="How rows are printed.", show_default="table on a terminal, else json"),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Write the rows to this file: .parquet .csv .json .ndjson.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --to.")] = False,
+    allow_truncated: Annotated[
+        bool, typer.Option("--allow-truncated", help="Take what the row limit leaves as a success.")
+    ] = False,
 ) -> int:
-    """Ask the analytics store: ad hoc SQL on data that is seconds old at most, while writes go on."""
-    from stack.adhoc import run as ask
+    """Ask the analytics store: ad hoc SQL on data that is seconds old at most, while writes go on.
 
-    return ask(settings_of(data_dir), statement, output=output)
+    Without a statement a prompt; where standard input is no terminal, its statements, each ended by `;`.
+    """
+    from stack.sql.run import run as ask
+
+    return ask(settings_of(data_dir), statement, output=output, to=to, force=force, allow_truncated=allow_truncated)
 
 
 @app.command()
