@@ -176,6 +176,8 @@ def sql(
     """
     from stack.sql.run import run as ask
 
+    if statement is None and to is not None:
+        raise typer.BadParameter(r"takes the rows of one statement; give it, or use `\o FILE`", param_hint="--to")
     return ask(settings_of(data_dir), statement, output=output, to=to, force=force, allow_truncated=allow_truncated)
 
 

@@ -12,7 +12,7 @@ from prompt_toolkit.history import History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.lexers import PygmentsLexer
-from prompt_toolkit.output import Output
+from prompt_toolkit.output import Output, create_output
 from pygments.lexers.sql import SqlLexer
 
 from stack.errors import StackError
@@ -51,7 +51,8 @@ def converse(
         editing_mode=EditingMode.EMACS,
         enable_history_search=False,
         input=input,
-        output=output,
+        # Where rows go to a pipe, what is typed is still shown on the terminal.
+        output=output or create_output(always_prefer_tty=True),
     )
     while True:
         try:

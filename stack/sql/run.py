@@ -26,10 +26,6 @@ def run(
     allow_truncated: bool = False,
 ) -> int:
     """Run one statement; without one, a script where standard input is not a terminal, else the prompt."""
-    if statement is None and to is not None:
-        raise StackError(
-            "--to FILE takes the rows of one statement; give it, or use `\\o FILE` in the script or prompt"
-        )
     target = None if to is None else Target(path=to, force=force, allow_truncated=allow_truncated)
     format: Format = output or ("table" if sys.stdout.isatty() else "json")
     with store_of(settings) as store:

@@ -16,7 +16,7 @@ Kind = Literal["word", "name", "string", "comment", "mark", "other"]
 _TOKEN = re.compile(
     r"""
       (?P<space>    \s+)
-    | (?P<escaped>  [eE]'(?: [^'\\]+ | \\. | '' )* (?: ' | (?P<escaped_open>\Z) ))
+    | (?P<escaped>  [eE]'(?: [^'\\] | \\(?:.|\Z) | '' )*+ (?: ' | (?P<escaped_open>\Z) ))
     | (?P<string>   '[^']*(?: ''[^']* )* (?: ' | (?P<string_open>\Z) ))
     | (?P<name>     "[^"]*(?: ""[^"]* )* (?: " | (?P<name_open>\Z) ))
     | (?P<line>     --[^\n\r]*)

@@ -6,6 +6,7 @@ columns are left out from the right; what was done is said, with the way to see 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,8 +16,7 @@ from rich.text import Text
 from stack.sql.asking import Rows
 from stack.sql.visible import cell, visible
 
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-_NUMERIC = frozenset({*_NUMBERS, "UHUGEINT", "BIGNUM", "FLOAT", "DOUBLE"})
+_NUMERIC = re.compile(r"U?(?:TINY|SMALL|BIG|HUGE)INT|U?INTEGER|BIGNUM|FLOAT|DOUBLE|DECIMAL(?:\(\d+,\d+\))?")
 _WHOLE = ("DATE", "TIME", "INTERVAL", "UUID", "BOOLEAN")  # beginnings of types that are useless when shortened
 _GAP = "  "
 _LISTED = 4
@@ -88,8 +88,8 @@ def _columns(answer: Rows, rows: Sequence[Sequence[object]]) -> list[_Column]:
     columns: list[_Column] = []
     for place, name in enumerate(answer.columns):
         values = [row[place] for row in rows]
-        kind = answer.types[place].partition("(")[0] if answer.types else None
-        numeric = _all_numbers(values) if kind is None else kind in _NUMERIC or kind == "DECIMAL"
+        kind = answer.types[place] if answer.types else None
+        numeric = _all_numbers(values) if kind is None else _NUMERIC.fullmatch(kind) is not None
         whole = numeric or (kind is not None and kind.startswith(_WHOLE) and not kind.endswith("]"))
         columns.append(
             _Column(

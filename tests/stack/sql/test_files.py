@@ -6,6 +6,7 @@ import io
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from config.settings import Settings
 from stack.errors import StackError
-from stack.sql.asking import Store, store_of
+from stack.sql.asking import Encoded, Store, store_of
 from stack.sql.files import Target, write
 
 STATEMENT = "select id, total, note, placed_at from orders order by id"
@@ -71,16 +72,15 @@ def test_a_file_that_exists_is_left_alone_unless_asked(store: Store, tmp_path: P
     assert "1" in path.read_text()
 
 
-def test_a_file_that_comes_while_it_is_asked_is_left_alone(store: Store, tmp_path: Path) -> None:
+def test_a_file_that_comes_while_it_is_asked_is_left_alone(server: Settings, tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
 
     class Late(Store):
-        def encoded(self, statement: str, media_type: str):
+        def encoded(self, statement: str, media_type: str) -> Encoded:
             path.write_text("theirs")
-            return store.encoded(statement, media_type)
+            return super().encoded(statement, media_type)
 
-    late = object.__new__(Late)
-    with pytest.raises(StackError, match="exists"):
+    with closing(Late(server)) as late, pytest.raises(StackError, match="exists"):
         write(late, "select 1", Target(path=path))
     assert path.read_text() == "theirs"
     assert {each.name for each in tmp_path.iterdir() if each.name.startswith(".")} == set()

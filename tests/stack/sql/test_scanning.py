@@ -61,6 +61,11 @@ def test_what_is_still_open_is_not_whole(open_text: str) -> None:
     assert not is_whole(open_text)
 
 
+def test_what_is_being_typed_is_never_looked_at_for_long() -> None:
+    for text in ("E'" + "a" * 200 + "\\", "'" * 5001, "/*" * 5000, "(" * 5000):
+        assert not is_whole(text)
+
+
 def test_a_quotation_that_stays_open_holds_all_that_follows() -> None:
     assert texts("select 1; select 'a; select 2;") == ["select 1", "select 'a; select 2;"]
 

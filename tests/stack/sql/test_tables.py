@@ -44,6 +44,11 @@ def test_numbers_are_known_by_themselves_when_the_server_says_no_types() -> None
     assert shown(rows)[2:] == ["     1  1", "  NULL  22"]
 
 
+def test_a_list_of_numbers_is_no_number() -> None:
+    rows = answer({"list": "DECIMAL(12,2)[]", "small": "UTINYINT"}, [["1.00"], 7], [[], 10])
+    assert shown(rows)[2:] == ['["1.00"]      7', "[]           10"]
+
+
 def test_null_is_seen_and_no_empty_text() -> None:
     found = table(answer({"a": "VARCHAR", "b": "INTEGER"}, [None, 1], ["", 2], ["NULL", 3]), width=None)
     null, empty, text = found.lines[2:]
