@@ -273,9 +273,16 @@ def chaos(
     data_dir: DataDir = None,
     cycles: Annotated[int, typer.Option(help="How many faults.", min=1)] = 40,
     seed: Annotated[int | None, typer.Option(help="Chooses the faults and the load.", show_default="random")] = None,
+    analytics: Annotated[
+        bool, typer.Option("--analytics", help="Only SIGKILLs, only of the analytics projector, on a stack of its own.")
+    ] = False,
     output: OutputOption = None,
 ) -> int:
     """Load, random faults on every process, then the oracle. Without --data-dir on a stack of its own."""
+    if analytics:
+        from stack.kills import run as kill_analytics
+
+        return kill_analytics(settings_of(data_dir), kills=cycles, seed=seed, output=output)
     from stack.chaos import run as chaos
 
     return chaos(settings_of(data_dir), cycles=cycles, seed=seed, own=data_dir is None, output=output)
