@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import psycopg
 import pytest
 
@@ -54,12 +55,13 @@ def server(store_database: str, settings: Settings, tmp_path: Path) -> Iterator[
     """The store's tables, asked at ``queries_address``; its settings."""
     with psycopg.connect(store_database, autocommit=True) as conn:
         conn.execute(SCHEMA)
-    store = AnalyticsStore(tmp_path / "live.duckdb", (), Declarations(), memory_limit="1GB", shapes={})
-    store.open()
-    with store.cursor() as cursor:
-        cursor.execute(TABLES)
-    store.close()
-    store.open()  # now it stands where the tables say
+    path = tmp_path / "live.duckdb"
+    made, store = (AnalyticsStore(path, (), Declarations(), memory_limit="1GB", shapes={}) for _ in range(2))
+    made.open()
+    made.close()
+    with duckdb.connect(path) as database:
+        database.execute(TABLES)
+    store.open()  # stands where the tables say
     try:
         with analytics_endpoint(settings, store), serving(settings):
             yield settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stack.sql.prompt import is_finished, typed_pieces
@@ -42,6 +42,7 @@ statement = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(statement, min_size=1, max_size=4), st.booleans())
 def test_statements_end_where_duckdb_says(statements: list[str], ended: bool) -> None:
     text = ";".join(statements) + (";" if ended else "")
