@@ -272,3 +272,8 @@ def bare_environment() -> dict[str, str]:
 def cache_directory() -> Path:
     """What is kept between runs and between data directories; safe to delete. The XDG base directories' place for it."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "readside"
+
+
+def state_directory() -> Path:
+    """What a person's commands remember, of any data directory; safe to delete. The XDG base directories' place for it."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "readside"

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random, SystemRandom
@@ -33,7 +33,7 @@ _RATE, _WORKERS = 30.0, 3  # of the load over HTTP
 _RECOVERY_S = 180.0  # longest that a cycle may take to recover
 _QUIET_MOST_S = 1.5  # between a recovery and the next fault
 #: Commands whose answers name a new row, and its table.
-_MADE = {"place_order": "orders", "register_user": "users", "offer_product": "products"}
+MADE = {"place_order": "orders", "register_user": "users", "offer_product": "products"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,13 @@ def run(settings: Settings, *, cycles: int, seed: int | None, own: bool, output:
     """
     seed = SystemRandom().randrange(2**31) if seed is None else seed
     talk.print(f"seed {seed}: the same faults again by `readside chaos --cycles {cycles} --seed {seed}`")
-    with _directory(settings, own=own) as chosen, running(chosen, ports="auto") as stack:
+    with own_directory(settings) if own else nullcontext(settings) as chosen, running(chosen, ports="auto") as stack:
         outcome = disturb(stack, cycles=cycles, seed=seed)
         if not outcome.clean:
             kept = stack.data_dir.with_name(f"{stack.data_dir.name}-failed")
             shutil.copytree(stack.data_dir / "logs", kept, dirs_exist_ok=True)
             talk.print(f"the logs of this run are kept in {kept}")
-    path = _write(settings.data_dir / "chaos" / f"{seed}.json", outcome)
+    path = write_figures(settings.data_dir / "chaos" / f"{seed}.json", _figures(outcome))
     if terminal.chosen(output) == "json":
         terminal.print_json(_figures(outcome))
     else:
@@ -92,8 +92,8 @@ def disturb(settings: Settings, *, cycles: int, seed: int) -> Outcome:
     earlier = orders_of(settings)  # a stack that somebody used before
 
     def on_write(write: Write) -> None:
-        if write.kind in _MADE:
-            acknowledged[_MADE[write.kind]].add(write.id)
+        if write.kind in MADE:
+            acknowledged[MADE[write.kind]].add(write.id)
 
     load = Load(
         f"http://{settings.writer_address}",
@@ -106,7 +106,7 @@ def disturb(settings: Settings, *, cycles: int, seed: int) -> Outcome:
     load.prepare(users=30, products=20)
     await_stores(settings, _RECOVERY_S)
     churn, witness = Churn(settings, seed=seed), Witness(settings)
-    with _at_work(load):
+    with at_work(load):
         churn.start()
         witness.start()
         try:
@@ -158,7 +158,8 @@ def _cycle(settings: Settings, random: Random) -> Cycle:
 
 
 @contextmanager
-def _at_work(load: Load) -> Generator[None]:
+def at_work(load: Load) -> Generator[None]:
+    """The load runs for as long as the block does. Raises StackError when it stopped by itself."""
     failed: list[BaseException] = []
 
     def work() -> None:
@@ -179,10 +180,8 @@ def _at_work(load: Load) -> Generator[None]:
 
 
 @contextmanager
-def _directory(settings: Settings, *, own: bool) -> Generator[Settings]:
-    if not own:
-        yield settings
-        return
+def own_directory(settings: Settings) -> Generator[Settings]:
+    """The settings in a data directory of their own, which is gone behind the block."""
     directory = Path(tempfile.mkdtemp(prefix="readside-chaos-"))
     try:
         yield settings.model_copy(update={"data_dir": directory})
@@ -229,7 +228,8 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _write(path: Path, outcome: Outcome) -> Path:
+def write_figures(path: Path, figures: dict[str, Any]) -> Path:
+    """Keep what a run has shown, as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_figures(outcome), indent=2) + "\n")
+    path.write_text(json.dumps(figures, indent=2) + "\n")
     return path

@@ -154,14 +154,31 @@ def demo(
 
 @app.command()
 def sql(
-    statement: Annotated[str, typer.Argument(help="One SELECT, in DuckDB's SQL.")],
+    statement: Annotated[
+        str | None, typer.Argument(help="One SELECT, in DuckDB's SQL.", show_default="a prompt, or standard input")
+    ] = None,
     data_dir: DataDir = None,
-    output: OutputOption = None,
+    output: Annotated[
+        Literal["table", "json", "csv", "markdown"] | None,
+        typer.Option("--output", help="How rows are printed.", show_default="table on a terminal, else json"),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Write the rows to this file: .parquet .csv .json .ndjson.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file of --to.")] = False,
+    allow_truncated: Annotated[
+        bool, typer.Option("--allow-truncated", help="Take what the row limit leaves as a success.")
+    ] = False,
 ) -> int:
-    """Ask the analytics store: ad hoc SQL on data that is seconds old at most, while writes go on."""
-    from stack.adhoc import run as ask
+    """Ask the analytics store: ad hoc SQL on data that is seconds old at most, while writes go on.
 
-    return ask(settings_of(data_dir), statement, output=output)
+    Without a statement a prompt; where standard input is no terminal, its statements, each ended by `;`.
+    """
+    from stack.sql.run import run as ask
+
+    if statement is None and to is not None:
+        raise typer.BadParameter(r"takes the rows of one statement; give it, or use `\o FILE`", param_hint="--to")
+    return ask(settings_of(data_dir), statement, output=output, to=to, force=force, allow_truncated=allow_truncated)
 
 
 @app.command()
@@ -256,9 +273,16 @@ def chaos(
     data_dir: DataDir = None,
     cycles: Annotated[int, typer.Option(help="How many faults.", min=1)] = 40,
     seed: Annotated[int | None, typer.Option(help="Chooses the faults and the load.", show_default="random")] = None,
+    analytics: Annotated[
+        bool, typer.Option("--analytics", help="Only SIGKILLs, only of the analytics projector, on a stack of its own.")
+    ] = False,
     output: OutputOption = None,
 ) -> int:
     """Load, random faults on every process, then the oracle. Without --data-dir on a stack of its own."""
+    if analytics:
+        from stack.kills import run as kill_analytics
+
+        return kill_analytics(settings_of(data_dir), kills=cycles, seed=seed, output=output)
     from stack.chaos import run as chaos
 
     return chaos(settings_of(data_dir), cycles=cycles, seed=seed, own=data_dir is None, output=output)

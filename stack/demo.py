@@ -16,11 +16,13 @@ from rich.text import Text
 from config.settings import Settings
 from projectors.verify import Verdict
 from queries.health import collect
-from stack import adhoc, bearer, state, verification
+from stack import bearer, state, verification
 from stack.commands import Startup
 from stack.errors import StackError
 from stack.freshness import FreshnessProbe, percentile
 from stack.load import Load, Report, Write
+from stack.sql.asking import ask
+from stack.sql.session import said_of, show_table
 from stack.terminal import data, talk
 from stack.up import start, stop, wait_healthy
 
@@ -133,10 +135,10 @@ def _live_line(settings: Settings, report: Report, probe: FreshnessProbe, passed
 
 
 def _ask(settings: Settings, statement: str) -> None:
-    answer, as_of = adhoc.ask(settings, statement)
-    data.print(f"[bold]DuckDB, while writes go on[/] (as of {as_of})")
+    answer = ask(settings, statement)
+    data.print(f"[bold]DuckDB, while writes go on[/] ({said_of(answer.freshness)})")
     data.print(f"  {statement}", style="cyan", markup=False)
-    adhoc.show(answer)
+    show_table(answer)
     data.print()
 
 

@@ -69,7 +69,7 @@ def await_stores(settings: Settings, timeout_s: float) -> None:
         if told is not None and told.state == "healthy":
             try:
                 wanted = wanted if wanted is not None else _source_position(settings)
-                positions = {"serving": _serving_position(settings), "analytics": _analytics_position(settings)}
+                positions = {"serving": _serving_position(settings), "analytics": analytics_position(settings)}
                 if all(position >= wanted for position in positions.values()):
                     return
                 behind = f"{lsn_text(wanted)} is awaited; " + ", ".join(
@@ -161,7 +161,8 @@ def _serving_position(settings: Settings) -> int:
     return lsn_value(row[0]) if row else 0
 
 
-def _analytics_position(settings: Settings) -> int:
+def analytics_position(settings: Settings) -> int:
+    """Where the analytics store stands. Raises httpx.HTTPError when its projector does not answer."""
     response = httpx.get(f"http://{settings.analytics_address}/state", timeout=_TIMEOUT_S, trust_env=False)
     response.raise_for_status()
     return lsn_value(response.json()["end_lsn"])

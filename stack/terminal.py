@@ -9,6 +9,7 @@ from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 Output = Literal["table", "json"]
 
@@ -28,9 +29,14 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
 
 
+def json_text(value: object) -> str:
+    """A JSON value as a document in letters that people read: not only those of ASCII."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """A plain table; None is shown as -."""
+    """A plain table; None is shown as -, and a Text as it is: what looks like markup in it, too."""
     shown = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        shown.add_row(*("-" if cell is None else str(cell) for cell in row))
+        shown.add_row(*("-" if cell is None else cell if isinstance(cell, Text) else str(cell) for cell in row))
     return shown

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from queries import access
-from stack import adhoc
 from stack.errors import StackError
+from stack.sql import asking
 from tests.queries.harness import Api, Projector, serving
 from tests.tokens import SECRET, bearer, token
 
@@ -202,7 +202,7 @@ def test_readsides_own_commands_send_their_token_and_say_what_they_lack(api: Api
         (token("analyst"), "analytics store does not answer"),  # it is let in
     ):
         with pytest.raises(StackError, match=said) as error:
-            adhoc.ask(api.settings.model_copy(update={"token": given and SecretStr(given)}), "select 1")
+            asking.ask(api.settings.model_copy(update={"token": given and SecretStr(given)}), "select 1")
         assert given is None or given not in str(error.value)
 
 

@@ -23,7 +23,10 @@ def environment_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_NO_SYNC", "1")
 
 
-@pytest.mark.parametrize("arguments", [[], ["bogus"], ["up", "--bogus"], ["up", "--ports", "some"], ["status", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["bogus"], ["up", "--bogus"], ["up", "--ports", "some"], ["status", "x"], ["sql", "--to", "a.csv"]],
+)
 def test_wrong_usage_is_64_and_said_on_standard_error(arguments: list[str]) -> None:
     ran = readside(*arguments)
     assert ran.returncode == 64
