@@ -1,4 +1,4 @@
-"""The analytics store, which its projector alone opens: SQL over the projector's own endpoint, and what comes back."""
+"""The analytics store, which its projector alone opens: asked over the projector's own endpoint, and what comes back."""
 
 from __future__ import annotations
 
@@ -76,19 +76,26 @@ class Analytics:
 
         Raises a problem when the store cannot be asked. What it refuses itself, ``stale-read`` included, is a result.
         """
-        request = {"sql": sql, "parameters": parameters, "form": form}
+        return self._ask("/sql", {"sql": sql, "parameters": parameters, "form": form}, demand)
+
+    def statement(self, name: str, parameters: Mapping[str, object], demand: Demand) -> Result:
+        """Run one of the store's own statements (projectors/analytics/statements.py); otherwise as ``query``."""
+        return self._ask(f"/statements/{name}", {"parameters": parameters}, demand)
+
+    def _ask(self, path: str, request: Mapping[str, object], demand: Demand) -> Result:
         with self._calls.entered() as room:
             if not room:
                 raise too_many_waiting()
             if demand.token is None:
-                return self._post(request)
+                return self._post(path, request)
             with metrics.waiting("analytics"):
-                result = self._post({**request, "after_lsn": demand.token.lsn, "wait_s": demand.wait_s}, demand.wait_s)
+                waiting = {**request, "after_lsn": demand.token.lsn, "wait_s": demand.wait_s}
+                result = self._post(path, waiting, demand.wait_s)
             if not (stale := _stale(result)):
                 return result
             metrics.STALE.labels("analytics").inc()
             if demand.allow_stale:
-                return self._post(request, stale=True)
+                return self._post(path, request, stale=True)
             raise Problem(
                 "stale-read",
                 f"The analytics store did not contain the write within {demand.wait_s:g} s.",
@@ -97,10 +104,10 @@ class Analytics:
                 actual={"lsn": stale.actual, "as_of": rfc3339(stale.as_of) if stale.as_of else None},
             )
 
-    def _post(self, request: Mapping[str, object], wait_s: float = 0.0, *, stale: bool = False) -> Result:
+    def _post(self, path: str, request: Mapping[str, object], wait_s: float = 0.0, *, stale: bool = False) -> Result:
         timeout = httpx.Timeout(self._statement_s + wait_s + SLACK_S, connect=CONNECT_TIMEOUT_S)
         try:
-            response = self._client.post("/sql", content=msgspec.json.encode(request), timeout=timeout)
+            response = self._client.post(path, content=msgspec.json.encode(request), timeout=timeout)
         except httpx.HTTPError as error:
             raise Problem(
                 "analytics-unavailable", f"Asking it failed: {type(error).__name__}.", headers={"Retry-After": "1"}

@@ -18,8 +18,10 @@ _LOG_BYTES = 64 << 20  # of DuckDB's log, before it is brought into the file
 class Fetched:
     """The rows of a statement, all of them: an open result would keep its transaction, and DuckDB from checkpointing."""
 
-    def __init__(self, rows: list[Any]) -> None:
+    def __init__(self, rows: list[Any], description: Sequence[Any]) -> None:
         self._rows = rows
+        self.columns = [str(column[0]) for column in description]
+        self.types = [str(column[1]) for column in description]
 
     def fetchall(self) -> list[Any]:
         """Every row, a tuple each."""
@@ -40,7 +42,8 @@ class Connection:
     def execute(self, statement: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> Fetched:
         """Run a statement to its end."""
         with self.quiet.calling():
-            return Fetched(self.raw.execute(statement, parameters).fetchall())
+            found = self.raw.execute(statement, parameters)
+            return Fetched(found.fetchall(), found.description or ())
 
     def cursor(self) -> Connection:
         """Another connection to the same store."""

@@ -1,18 +1,19 @@
 """The analytics projector's own endpoint, on loopback: how other processes ask a store that only this one can open.
 
-``POST /sql`` {"sql", "parameters", "form", "after_lsn", "wait_s"}, whose answer says in headers where the store stands and
-whether all rows are in it, ``GET /state``, ``GET`` and ``POST /dead-letters`` [{"topic",
-"partition", "offset", "action"}]; JSON out, problems as RFC 9457 has them.
+``POST /sql`` {"sql", "parameters", "form", "after_lsn", "wait_s"} and ``POST /statements/NAME``, the same without sql and
+form, say in headers where the store stands and whether all rows are in the answer; ``GET /state``, ``GET`` and ``POST
+/dead-letters`` [{"topic", "partition", "offset", "action"}]. JSON out, problems as RFC 9457 has them.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -26,19 +27,31 @@ from starlette.routing import Route
 from cdc.errors import Transient
 from config.settings import Settings
 from projectors.analytics import sql
+from projectors.analytics.answering import answer as answer_of
 from projectors.analytics.formats import MEDIA_TYPES, Form
+from projectors.analytics.statements import STATEMENTS
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import lsn_text, lsn_value, time_of
 from projectors.letters import Asked, Place
 
-_TITLES = {400: "invalid-statement", 403: "not-allowed", 408: "timed-out", 413: "too-much-memory", 503: "unavailable"}
+_TITLES = {
+    400: "invalid-statement",
+    403: "not-allowed",
+    404: "unknown-statement",
+    408: "timed-out",
+    413: "too-much-memory",
+    503: "unavailable",
+}
 
 
-class _Statement(msgspec.Struct, forbid_unknown_fields=True):
-    sql: str
+class _Asked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     parameters: dict[str, Any] = {}
     after_lsn: str | None = None
     wait_s: float = 0.0
+
+
+class _Statement(_Asked, forbid_unknown_fields=True, kw_only=True):
+    sql: str
     form: Form = "json"
 
 
@@ -93,7 +106,22 @@ def application(settings: Settings, store: AnalyticsStore) -> Starlette:
             statement = msgspec.json.decode(await request.body(), type=_Statement)
         except msgspec.MsgspecError as exc:
             return _problem(_Problem("invalid-request", "The request cannot be read", 400, str(exc)))
-        return await run_in_threadpool(_answer, settings, store, statement)
+        wanted = sql.Statement(
+            sql=statement.sql, parameters=statement.parameters, form=statement.form, most_rows=settings.sql_rows
+        )
+        run = partial(sql.query, store, wanted)
+        return await run_in_threadpool(_answer, settings, store, statement, run, statement.form)
+
+    async def ask_by_name(request: Request) -> Response:
+        name = request.path_params["name"]
+        if (statement := STATEMENTS.get(name)) is None:
+            return _refusal(sql.Refused(404, f"there is no statement {name}; there are {', '.join(STATEMENTS)}"))
+        try:
+            asked = msgspec.json.decode(await request.body(), type=_Asked)
+        except msgspec.MsgspecError as exc:
+            return _problem(_Problem("invalid-request", "The request cannot be read", 400, str(exc)))
+        run = partial(answer_of, store, statement, asked.parameters, timeout_s=settings.sql_timeout_s)
+        return await run_in_threadpool(_answer, settings, store, asked, run, "json")
 
     async def state(_: Request) -> Response:
         at = store.checkpoint
@@ -128,6 +156,7 @@ def application(settings: Settings, store: AnalyticsStore) -> Starlette:
 
     return Starlette(routes=[
         Route("/sql", ask, methods=["POST"]),
+        Route("/statements/{name}", ask_by_name, methods=["POST"]),
         Route("/state", state),
         Route("/dead-letters", dead_letters, methods=["GET"]),
         Route("/dead-letters", settle, methods=["POST"]),
@@ -135,13 +164,15 @@ def application(settings: Settings, store: AnalyticsStore) -> Starlette:
     ])  # fmt: skip
 
 
-def _answer(settings: Settings, store: AnalyticsStore, statement: _Statement) -> Response:
-    if statement.after_lsn is not None:
+def _answer(
+    settings: Settings, store: AnalyticsStore, asked: _Asked, run: Callable[[], sql.Answer], form: Form
+) -> Response:
+    if asked.after_lsn is not None:
         try:
-            expected = lsn_value(statement.after_lsn)
+            expected = lsn_value(asked.after_lsn)
         except ValueError as exc:
             return _problem(_Problem("invalid-request", "The request cannot be read", 400, str(exc)))
-        wait_s = min(statement.wait_s, settings.token_wait_max_s)
+        wait_s = min(asked.wait_s, settings.token_wait_max_s)
         if not store.wait_for(expected, wait_s):
             at = store.checkpoint
             return _problem(
@@ -150,7 +181,7 @@ def _answer(settings: Settings, store: AnalyticsStore, statement: _Statement) ->
                     "The store has not reached that write yet",
                     503,
                     f"waited {wait_s:g} s",
-                    expected=statement.after_lsn,
+                    expected=asked.after_lsn,
                     actual=lsn_text(at.end_lsn),
                     as_of=at.committed_at,
                 )
@@ -159,20 +190,21 @@ def _answer(settings: Settings, store: AnalyticsStore, statement: _Statement) ->
         return _problem(
             _Problem("/problems/loading", "The first snapshot is still being loaded", 503, "ask again soon")
         )
-    asked = sql.Statement(
-        sql=statement.sql, parameters=statement.parameters, form=statement.form, most_rows=settings.sql_rows
-    )
     try:
-        answer = sql.query(store, asked)
+        answer = run()
     except sql.Refused as exc:
-        name = _TITLES[exc.status]
-        return _problem(_Problem(f"/problems/{name}", name.replace("-", " ").capitalize(), exc.status, str(exc)))
+        return _refusal(exc)
     headers = {"Readside-Truncated": str(answer.head.truncated).lower(), "Readside-End-Lsn": answer.head.end_lsn}
     if answer.head.as_of_us is not None:
         headers["Readside-As-Of"] = time_of(answer.head.as_of_us).isoformat()
     if store.dead_letter_count:
         headers["Readside-Incomplete"] = f"{store.dead_letter_count} dead letters"
-    return Response(answer.body, media_type=MEDIA_TYPES[statement.form], headers=headers)
+    return Response(answer.body, media_type=MEDIA_TYPES[form], headers=headers)
+
+
+def _refusal(refused: sql.Refused) -> Response:
+    name = _TITLES[refused.status]
+    return _problem(_Problem(f"/problems/{name}", name.replace("-", " ").capitalize(), refused.status, str(refused)))
 
 
 def _dead_letters(store: AnalyticsStore) -> Response:

@@ -166,6 +166,11 @@ def _encoded(form: Form, columns: list[str], types: list[str], table: Any, head:
         ) from exc
     if form == "csv":
         return csv(columns, rows)
+    return in_json(columns, types, rows, head)
+
+
+def in_json(columns: list[str], types: list[str], rows: list[list[Any]], head: Head) -> bytes:
+    """The body of a JSON answer."""
     as_of = None if head.as_of_us is None else time_of(head.as_of_us)
     return msgspec.json.encode(Rows(columns, types, rows, len(rows), head.truncated, as_of, head.end_lsn))
 

@@ -26,6 +26,7 @@ DECLARATIONS = declared_in(
     "order_details",
     "order_list_item",
     "order_status_changes",
+    "order_summary",
     "order_timeline",
     "post_list_item",
     "post_with_comments",

@@ -1,5 +1,6 @@
 """Analytics: one row per UTC day with at least one order."""
 
+from projectors.analytics.average import average
 from projectors.read_model import ReadModel
 from projectors.rollup import Rollup
 
@@ -32,13 +33,10 @@ DAILY_ORDERS = ReadModel(
         average_order_value decimal(18, 2)
     """,
     affected_by={"rollups.orders_by_day": "select day from changed"},
-    # Dividing decimals makes floats in DuckDB, so the average is rounded in whole cents.
-    query="""
+    query=f"""
         select day, orders, cancelled, revenue,
-               case when orders > cancelled then (
-                 ((2 * (revenue * 100)::hugeint + orders - cancelled) // (2 * (orders - cancelled)))::decimal(18, 0) * 0.01
-               )::decimal(18, 2) end as average_order_value
+               {average("revenue", "orders - cancelled")} as average_order_value
           from rollups.orders_by_day
          where day in (select day from affected)
-    """,
+    """,  # noqa: S608
 )

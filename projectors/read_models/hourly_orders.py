@@ -1,5 +1,6 @@
 """Analytics: one row per UTC hour with at least one order."""
 
+from projectors.analytics.average import average
 from projectors.read_model import ReadModel
 from projectors.rollup import Rollup
 
@@ -32,12 +33,10 @@ HOURLY_ORDERS = ReadModel(
         average_order_value decimal(18, 2)
     """,
     affected_by={"rollups.orders_by_hour": "select hour from changed"},
-    query="""
+    query=f"""
         select hour, orders, cancelled, revenue,
-               case when orders > cancelled then (
-                 ((2 * (revenue * 100)::hugeint + orders - cancelled) // (2 * (orders - cancelled)))::decimal(18, 0) * 0.01
-               )::decimal(18, 2) end as average_order_value
+               {average("revenue", "orders - cancelled")} as average_order_value
           from rollups.orders_by_hour
          where hour in (select hour from affected)
-    """,
+    """,  # noqa: S608
 )

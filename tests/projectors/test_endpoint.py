@@ -54,3 +54,16 @@ def test_it_answers_as_soon_as_it_has_begun_anew(settings: Settings, store: Anal
             pass  # broken off before the server has started
         with serving(settings, store):
             assert position(settings) == "0/0"
+
+
+def test_a_statement_that_is_not_there_is_named(settings: Settings, store: AnalyticsStore) -> None:
+    def ask(name: str, body: dict[str, object]) -> tuple[int, dict[str, object]]:
+        answer = httpx.post(f"http://{settings.analytics_address}/statements/{name}", json=body, timeout=10)
+        return answer.status_code, answer.json()
+
+    with serving(settings, store):
+        status, problem = ask("orders", {})
+        assert (status, problem["type"]) == (404, "/problems/unknown-statement")
+        assert problem["detail"] == "there is no statement orders; there are orders_summary, orders_hourly"
+        assert ask("orders_summary", {"sql": "select 1"})[0] == 400
+        assert ask("orders_summary", {})[1]["type"] == "/problems/loading"

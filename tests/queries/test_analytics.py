@@ -1,102 +1,53 @@
-"""The analytics routes on a real DuckDB, behind a thin stand-in for the projector's SQL endpoint."""
+"""The analytics routes on the projector's own endpoint, before a real DuckDB that follows a real source."""
 
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from config.settings import Settings
+from projectors.analytics.server import serving
+from projectors.checkpoint import lsn_text
+from projectors.read_models import DECLARATIONS
+from queries.store import rfc3339
 from tests.queries.harness import Api
-
-TABLES = """
-    set timezone = 'America/New_York';  -- days are in UTC whatever the session's zone
-    create table customers (id bigint, full_name varchar, email varchar, loyalty_tier varchar, status varchar,
-        created_at timestamptz);
-    create table orders (id bigint, number varchar, customer_id bigint, customer_name varchar, customer_email varchar,
-        loyalty_tier varchar, status varchar, currency varchar, subtotal decimal(12, 2), tax decimal(12, 2),
-        shipping decimal(12, 2), total decimal(12, 2), item_count integer, placed_at timestamptz, updated_at timestamptz);
-    create table order_items (id bigint, order_id bigint, product_id bigint, sku varchar, name varchar,
-        unit_price decimal(12, 2), quantity integer, line_total decimal(14, 2), order_status varchar,
-        customer_id bigint, placed_at timestamptz);
-"""
-ROWS = """
-    insert into customers (id, loyalty_tier) values (1, 'gold'), (2, 'gold'), (3, 'none'), (4, 'silver');
-    insert into orders (id, customer_id, loyalty_tier, status, total, placed_at) values
-        (1, 1, 'none', 'paid',       10.01, '2026-01-01T23:30:00Z'),
-        (2, 1, 'gold', 'cancelled',  99.00, '2026-01-02T00:00:00Z'),
-        (3, 3, 'none', 'pending',    10.02, '2026-01-02T01:00:00Z'),
-        (4, 2, 'gold', 'delivered', 500.00, '2026-01-03T00:00:00Z');
-    insert into order_items (id, order_id, product_id, sku, name, quantity, line_total, order_status, placed_at) values
-        (1, 1, 7,  'a', 'Old name', 2,  10.00, 'paid',      '2026-01-01T23:30:00Z'),
-        (2, 2, 8,  'b', 'Never',    2,  99.00, 'cancelled', '2026-01-02T00:00:00Z'),
-        (3, 3, 7,  'a', 'New name', 2,  10.00, 'pending',   '2026-01-02T01:00:00Z'),
-        (4, 3, 10, 'c', 'Tied',     1,  20.00, 'pending',   '2026-01-02T01:00:00Z'),
-        (5, 4, 9,  'd', 'Later',    1, 500.00, 'delivered', '2026-01-03T00:00:00Z');
-"""
-AS_OF = "2026-01-05T00:00:00.000000Z"
-
-
-class Endpoint(BaseHTTPRequestHandler):
-    """`POST /sql` as the analytics projector answers it; its store stands at 0/100 for ever."""
-
-    database: duckdb.DuckDBPyConnection
-
-    def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if int(request.get("after_lsn", "0/0").split("/")[1], 16) > 0x100:
-            self.answer(503, {"type": "/problems/stale-read", "actual": "0/100", "as_of": AS_OF})
-            return
-        try:
-            with self.database.cursor() as cursor:
-                found = cursor.execute(request["sql"], request["parameters"] or None)
-                columns = [column[0] for column in found.description or []]
-                self.rows(columns, found.fetchall())
-        except duckdb.Error as error:
-            self.answer(400, {"type": "/problems/sql", "status": 400, "detail": str(error).split("\n")[0]})
-
-    def rows(self, columns: list[str], rows: list[Any]) -> None:
-        """Answer with a result."""
-        self.answer(200, {"columns": columns, "rows": rows, "row_count": len(rows), "truncated": False, "as_of": AS_OF})
-
-    def answer(self, status: int, body: dict[str, Any]) -> None:
-        """Answer with JSON."""
-        content = json.dumps(body, default=str).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json" if status == 200 else "application/problem+json")
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("Readside-As-Of", AS_OF)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing on the tests' standard error."""
+from tests.shop import Shop
 
 
 @pytest.fixture
-def analytics(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The analytics store's tables, empty, behind the endpoint."""
-    with duckdb.connect() as database:
-        database.execute(TABLES)
-        host, _, port = settings.analytics_address.rpartition(":")
-        handler = type("Bound", (Endpoint,), {"database": database})
-        with ThreadingHTTPServer((host, int(port)), handler) as server:
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-            thread.start()
-            yield database
-            server.shutdown()
-            thread.join()
+def shop(settings: Settings, shop_database: str, tmp_path: Path) -> Iterator[Shop]:
+    """No orders yet; its store is behind the endpoint."""
+    made = Shop(shop_database, tmp_path, DECLARATIONS.of_store("analytics"))
+    with serving(settings, made.store):
+        yield made
+    made.close()
 
 
-def test_the_summary_counts_everything_and_sums_what_was_not_cancelled(
-    api: Api, analytics: duckdb.DuckDBPyConnection
-) -> None:
-    analytics.execute(ROWS)
+@pytest.fixture
+def orders(shop: Shop) -> Shop:
+    """Four orders of three customers, two of whom have risen since."""
+    with shop.committing():
+        shop.put(1, 1, "paid", "10.01", "2026-01-01T23:30:00Z", (7, 2, "5.00"))
+        shop.put(2, 1, "cancelled", "99.00", "2026-01-02T00:00:00Z", (8, 2, "49.50"))
+        shop.put(3, 3, "pending", "10.02", "2026-01-02T01:00:00Z", (7, 2, "5.00"), (10, 1, "20.00"))
+        shop.put(4, 2, "delivered", "500.00", "2026-01-03T00:00:00Z", (9, 1, "500.00"))
+    with shop.committing():
+        shop.source.execute("update users set loyalty_tier = 'gold' where id in (1, 2)")
+        shop.source.execute("update products set name = 'New name' where id = 7")
+    return shop
+
+
+def as_of(shop: Shop) -> str:
+    at = shop.store.checkpoint.committed_at
+    assert at is not None
+    return rfc3339(at)
+
+
+def test_the_summary_counts_everything_and_sums_what_was_not_cancelled(api: Api, orders: Shop) -> None:
     answer = api.get("/analytics/orders/summary", start="2026-01-01", end="2026-01-03")
     assert answer.json() == {
         "start": "2026-01-01T00:00:00.000000Z",
@@ -108,21 +59,21 @@ def test_the_summary_counts_everything_and_sums_what_was_not_cancelled(
         "orders_by_status": {"cancelled": 1, "paid": 1, "pending": 1},
         "top_products": [
             {"product_id": "7", "name": "New name", "quantity": 4, "revenue": "20.00"},
-            {"product_id": "10", "name": "Tied", "quantity": 1, "revenue": "20.00"},
+            {"product_id": "10", "name": "Product 10", "quantity": 1, "revenue": "20.00"},
         ],
         "customer_segments": {
             "gold": {"customers": 1, "orders": 2, "revenue": "10.01"},  # by today's tier
-            "none": {"customers": 1, "orders": 1, "revenue": "10.02"},
+            "bronze": {"customers": 1, "orders": 1, "revenue": "10.02"},
         },
         "by_day": [
             {"day": "2026-01-01", "orders": 1, "cancelled": 0, "revenue": "10.01"},
             {"day": "2026-01-02", "orders": 2, "cancelled": 1, "revenue": "10.02"},
         ],
     }
-    assert answer.headers["Readside-As-Of"] == AS_OF
+    assert answer.headers["Readside-As-Of"] == as_of(orders)
 
 
-def test_the_summary_of_nothing_has_no_average(api: Api, analytics: duckdb.DuckDBPyConnection) -> None:
+def test_the_summary_of_nothing_has_no_average(api: Api, shop: Shop) -> None:
     assert api.get("/analytics/orders/summary").json() == {
         "start": None,
         "end": None,
@@ -137,8 +88,7 @@ def test_the_summary_of_nothing_has_no_average(api: Api, analytics: duckdb.DuckD
     }
 
 
-def test_a_range_is_of_times_too_its_end_excluded(api: Api, analytics: duckdb.DuckDBPyConnection) -> None:
-    analytics.execute(ROWS)
+def test_a_range_is_of_times_too_its_end_excluded(api: Api, orders: Shop) -> None:
     for start, end, orders in (
         ("2026-01-02T00:00:00Z", "2026-01-02T01:00:00Z", 1),
         ("2026-01-02T02:00:00+02:00", "2026-01-02T01:00:00.000001", 2),
@@ -162,11 +112,11 @@ def test_a_wrong_range_is_refused_by_name(api: Api) -> None:
         assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (422, name), wrong
 
 
-def test_what_the_analytics_store_refuses_is_passed_on(api: Api, analytics: duckdb.DuckDBPyConnection) -> None:
+def test_what_the_analytics_store_refuses_is_passed_on(api: Api, shop: Shop) -> None:
     for accept in ("application/json", "text/csv"):
         answer = api.http.post("/sql", json={"sql": "selec 1"}, headers={"Accept": accept})
         assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
-        assert answer.json()["type"] == "/problems/sql"
+        assert answer.json()["type"] == "/problems/invalid-statement"
 
 
 def test_a_body_that_is_wrong_is_refused_before_it_goes_anywhere(api: Api, settings: Settings) -> None:
@@ -185,14 +135,16 @@ def test_a_body_that_is_wrong_is_refused_before_it_goes_anywhere(api: Api, setti
     assert status(large) == status(iter([large.encode()])) == (413, "/problems/too-large")
 
 
-def test_the_token_goes_with_the_question(api: Api, analytics: duckdb.DuckDBPyConnection) -> None:
-    later = {"Readside-Token": "v1.5.0/101", "Prefer": "wait=0.5"}
+def test_the_token_goes_with_the_question(api: Api, shop: Shop) -> None:
+    here = shop.store.checkpoint.end_lsn
+    later = {"Readside-Token": f"v1.5.{lsn_text(here + 1)}", "Prefer": "wait=0.5"}
     stale = api.get("/analytics/orders/summary", later)
     assert (stale.status_code, stale.json()["type"]) == (503, "/problems/stale-read")
-    assert stale.json()["expected"] == {"lsn": "0/101"}
-    assert stale.json()["actual"] == {"lsn": "0/100", "as_of": AS_OF}
-    assert (stale.headers["Retry-After"], stale.headers["Readside-As-Of"]) == ("1", AS_OF)
-    assert api.get("/analytics/orders/summary", {"Readside-Token": "v1.5.0/100"}).status_code == 200
+    assert stale.json()["expected"] == {"lsn": lsn_text(here + 1)}
+    assert stale.json()["actual"] == {"lsn": lsn_text(here), "as_of": as_of(shop)}
+    assert (stale.headers["Retry-After"], stale.headers["Readside-As-Of"]) == ("1", as_of(shop))
+    reached = {"Readside-Token": f"v1.5.{lsn_text(here)}"}
+    assert api.get("/analytics/orders/summary", reached).status_code == 200
     taken = api.get("/analytics/orders/summary", later | {"Prefer": "wait=0.5, allow-stale"})
     assert (taken.status_code, taken.headers["Readside-Stale"]) == (200, "true")
 
@@ -203,8 +155,7 @@ def test_an_analytics_store_that_is_down_is_named(api: Api) -> None:
     assert api.get("/orders").status_code == 200
 
 
-def test_hours_hold_what_was_placed_in_them(api: Api, analytics: duckdb.DuckDBPyConnection) -> None:
-    analytics.execute(ROWS)
+def test_hours_hold_what_was_placed_in_them(api: Api, orders: Shop) -> None:
     answer = api.get("/analytics/orders/hourly", start="2026-01-01", end="2026-01-03")
     assert answer.json() == {
         "start": "2026-01-01T00:00:00.000000Z",
