@@ -32,8 +32,6 @@ def _midnight(at: datetime) -> datetime:
 
 HOUR = Period("hour", lambda at: at.replace(minute=0, second=0, microsecond=0), timedelta(hours=1))
 DAY = Period("day", _midnight, timedelta(days=1))
-#: Of a month: from the 1st, the 11th and the 21st.
-THIRD = Period("third", lambda at: _midnight(at).replace(day=min((at.day - 1) // 10, 2) * 10 + 1), timedelta(days=11))
 MONTH = Period("month", lambda at: _midnight(at).replace(day=1), timedelta(days=31))
 QUARTER = Period(
     "quarter", lambda at: _midnight(at).replace(month=(at.month - 1) // 3 * 3 + 1, day=1), timedelta(days=92)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 
 from projectors.analytics.average import average
-from projectors.analytics.periods import DAY, HOUR, MONTH, QUARTER, THIRD, Period, Piece, cut
+from projectors.analytics.periods import DAY, HOUR, MONTH, QUARTER, Period, Piece, cut
 
 Parameters = Mapping[str, Any]
 
@@ -27,11 +27,6 @@ _SOLD: Mapping[Period, LiteralString] = {
         select product_id, quantity, revenue
           from rollups.sales_by_month
          where month between $month_a::date and $month_b::date or month between $month_c::date and $month_d::date""",
-    THIRD: """
-         union all
-        select product_id, quantity, revenue
-          from rollups.sales_by_third
-         where third between $third_a::date and $third_b::date or third between $third_c::date and $third_d::date""",
     DAY: """
          union all
         select product_id, quantity, revenue
@@ -150,7 +145,7 @@ _HOURLY = f"""
 
 def _orders_summary(asked: Parameters) -> tuple[LiteralString, Parameters]:
     since, until = _range(asked)
-    pieces = list(cut(since, until, (QUARTER, MONTH, THIRD, DAY)))
+    pieces = list(cut(since, until, (QUARTER, MONTH, DAY)))
     bounds = {
         **_bounds(_of(DAY, cut(since, until, (DAY,))), ("first_day", "last_day")),
         **_bounds(_of(QUARTER, pieces), ("quarter_a", "quarter_b")),
@@ -171,7 +166,6 @@ STATEMENTS: Mapping[str, Statement] = {"orders_summary": _orders_summary, "order
 
 _PAIRS: Mapping[Period | None, Sequence[tuple[str, str]]] = {
     MONTH: (("month_a", "month_b"), ("month_c", "month_d")),
-    THIRD: (("third_a", "third_b"), ("third_c", "third_d")),
     DAY: (("day_a", "day_b"), ("day_c", "day_d")),
     None: (("moment_a", "moment_b"), ("moment_c", "moment_d")),
 }

@@ -1,8 +1,8 @@
 """Analytics: what the answers on orders in a range of time are summed up from (projectors/analytics/statements.py).
 
-A range is cut into whole quarters, months, thirds of months and days, and at its two ends into orders and lines themselves.
-Money and orders of a range add up over its days. Customers do not: who ordered on two days is one. But of a customer's days
-in a range exactly one has no earlier one in that range, so ``customers_by_day`` counts days by the day before them.
+A range is cut into whole quarters, months and days, and at its two ends into orders and lines themselves. Money and orders
+of a range add up over its days. Customers do not: who ordered on two days is one. But of a customer's days in a range
+exactly one has no earlier one in that range, so ``customers_by_day`` counts days by the day before them.
 """
 
 from projectors.read_model import ReadModel
@@ -37,28 +37,14 @@ SALES_BY_DAY = Rollup(
     """,
 )
 
-SALES_BY_THIRD = Rollup(
-    store="analytics",
-    name="sales_by_third",
-    comment="One row per third of a month, by its first day (the 1st, 11th or 21st), and product: what was sold.",
-    of="rollups.sales_by_day",
-    key=("third", "product_id"),
-    query="""
-        select date_trunc('month', day)::date + 10 * least((day(day)::integer - 1) // 10, 2) as third, product_id,
-               sum(quantity)::bigint as quantity, sum(revenue)::decimal(18, 2) as revenue
-          from changed
-         group by third, product_id
-    """,
-)
-
 SALES_BY_MONTH = Rollup(
     store="analytics",
     name="sales_by_month",
     comment="One row per month, by its first day, and product: what was sold.",
-    of="rollups.sales_by_third",
+    of="rollups.sales_by_day",
     key=("month", "product_id"),
     query="""
-        select date_trunc('month', third)::date as month, product_id,
+        select date_trunc('month', day)::date as month, product_id,
                sum(quantity)::bigint as quantity, sum(revenue)::decimal(18, 2) as revenue
           from changed
          group by month, product_id

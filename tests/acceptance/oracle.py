@@ -11,6 +11,9 @@ import httpx
 import jsonschema
 import psycopg
 
+from tests import sold
+from tests.sold import Range
+
 ORACLES = Path(__file__).parents[2] / "projectors" / "read_models" / "oracles"
 
 _POST_ORDER = "order by (document->>'published_at') collate \"C\" desc, id desc"
@@ -86,35 +89,13 @@ class Source:
             "comment_list_item", 'post_id = %(post)s order by created_at collate "C", id', {"post": post}
         )
 
-    def summary(self) -> dict[str, Any]:
-        """What the shop sold in all: some of the summary's members."""
-        ((orders, revenue),) = self._rows(
-            "select count(*), coalesce(sum(total) filter (where status <> 'cancelled'), 0)::text from orders"
-        )
-        by_status = dict(self._rows("select status, count(*) from orders group by status"))
-        top = self._rows(
-            """
-            select i.product_id::text, sum(i.quantity * i.unit_price)::text
-              from order_items i join orders o on o.id = i.order_id
-             where o.status <> 'cancelled'
-             group by i.product_id
-             order by sum(i.quantity * i.unit_price) desc, i.product_id
-             limit 10
-            """
-        )
-        return {"total_orders": orders, "total_revenue": revenue, "orders_by_status": by_status, "top_products": top}
+    def summary(self, within: Range) -> dict[str, Any]:
+        """What the shop sold in a range of time: the summary's members."""
+        return sold.summary(self._connection, within)
 
-    def hours(self) -> list[Any]:
-        """Hour, orders, cancelled and revenue, in order."""
-        return self._rows(
-            """
-            select to_char(date_trunc('hour', placed_at at time zone 'UTC'), 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), count(*),
-                   sum((status = 'cancelled')::int), sum(case when status = 'cancelled' then 0.00 else total end)::text
-              from orders
-             group by 1
-             order by 1
-            """
-        )
+    def hours(self, within: Range) -> list[Any]:
+        """The same by the hour."""
+        return sold.hours(self._connection, within)
 
     def one(self, query: str) -> Any:
         """The one value of a query."""

@@ -159,14 +159,15 @@ def test_posts_feeds_and_comments_in_their_order(history: tuple[Reader, Source])
 
 def test_analytics_sum_up_what_the_source_holds(history: tuple[Reader, Source]) -> None:
     reader, source = history
-    summary: dict[str, Any] = reader.get("/analytics/orders/summary")
-    summary["top_products"] = [(one["product_id"], one["revenue"]) for one in summary["top_products"]]
-    expected = source.summary()
-    assert {name: summary[name] for name in expected} == expected
-    hours = reader.get("/analytics/orders/hourly")["by_hour"]
-    assert [
-        tuple(hour[name] for name in ("hour", "orders", "cancelled", "revenue")) for hour in hours
-    ] == source.hours()
+    first, last = source.one("select array[min(placed_at), max(placed_at)] from orders")
+    third = (last - first) / 3
+    for start, end in ((None, None), (first + third, None), (None, last), (first + third, last - third), (last, last)):
+        asked = {name: at.isoformat() for name, at in (("start", start), ("end", end)) if at is not None}
+        summary: dict[str, Any] = reader.get("/analytics/orders/summary", **asked)
+        expected = source.summary((start, end))
+        assert {name: summary[name] for name in expected} == expected, asked
+        assert summary.keys() == expected.keys() | {"start", "end", "currency"}
+        assert reader.get("/analytics/orders/hourly", **asked)["by_hour"] == source.hours((start, end)), asked
 
 
 def test_every_row_of_every_store_is_what_the_source_says(history: object, stack: Stack) -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from projectors.analytics.answering import answer
-from projectors.analytics.periods import DAY, HOUR, MONTH, QUARTER, THIRD, cut
+from projectors.analytics.periods import DAY, HOUR, MONTH, QUARTER, cut
 from projectors.analytics.sql import Refused
 from projectors.analytics.statements import STATEMENTS
 from projectors.read_model import Declarations
@@ -34,7 +34,7 @@ from tests.sold import Range
 
 TIERS = ("bronze", "silver", "gold")
 STATUSES = ("pending", "paid", "shipped", "delivered", "cancelled")
-#: Quarters, months, their thirds and days begin and end around these.
+#: Quarters, months and days begin and end around these.
 DAYS = [
     *(date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1), date(2025, 12, 31), date(2026, 1, 1), date(2026, 1, 10)),
     *(date(2026, 1, 11), date(2026, 1, 12), date(2026, 1, 20), date(2026, 1, 21), date(2026, 1, 31), date(2026, 2, 1)),
@@ -135,7 +135,7 @@ def test_they_give_what_the_source_gives_for_any_range(shop: Shop) -> None:
 @settings(max_examples=500)
 @given(bounds, bounds)
 def test_a_range_is_cut_into_pieces_without_a_gap(since: datetime | None, until: datetime | None) -> None:
-    pieces = list(cut(since, until, (QUARTER, MONTH, THIRD, DAY, HOUR)))
+    pieces = list(cut(since, until, (QUARTER, MONTH, DAY, HOUR)))
     if since is not None and until is not None and since >= until:
         assert pieces == []
         return
@@ -144,7 +144,7 @@ def test_a_range_is_cut_into_pieces_without_a_gap(since: datetime | None, until:
     for piece in pieces:
         if piece.of is not None:
             assert all(bound is None or piece.of.start_of(bound) == bound for bound in (piece.since, piece.until))
-    for period in (QUARTER, MONTH, THIRD, DAY, HOUR, None):
+    for period in (QUARTER, MONTH, DAY, HOUR, None):
         assert len([piece for piece in pieces if piece.of == period]) <= (1 if period is QUARTER else 2)
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -18,7 +14,6 @@ from tests.tokens import SECRET, bearer
 
 AT = "2026-01-01T00:00:00Z"
 SELLER = '{"id": "1", "name": "Mill", "reputation": null, "review_count": 0, "product_count": 1}'
-BOUNDS = frozenset({"start", "end", "currency"})
 
 
 def document_of(described: Any, name: str) -> Any:
@@ -49,39 +44,7 @@ def sample(schema: Any, described: Any) -> Any:
             return {"date": "2026-01-01", "date-time": AT}.get(schema.get("format", ""), "text")
 
 
-class Analytics(BaseHTTPRequestHandler):
-    """Stands where the analytics projector's endpoint stands: every statement has one row, a document of its route's."""
-
-    described: ClassVar[Any]
-
-    def do_POST(self) -> None:
-        asked = self.rfile.read(int(self.headers["Content-Length"]))
-        name = "OrdersHourly" if b"by_hour" in asked else "OrdersSummary"
-        members = {name: value for name, value in document_of(self.described, name).items() if name not in BOUNDS}
-        rows = {"columns": ["document"], "rows": [[json.dumps(members)]], "row_count": 1, "truncated": False}
-        content = json.dumps({**rows, "as_of": "2026-01-05T00:00:00Z"}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def analytics(settings: Settings) -> Iterator[None]:
-    host, _, port = settings.analytics_address.rpartition(":")
-    with ThreadingHTTPServer((host, int(port)), Analytics) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield
-        server.shutdown()
-        thread.join()
-
-
-@pytest.mark.usefixtures("analytics")
+@pytest.mark.usefixtures("orders")
 def test_answers_are_as_documented(projector: Projector, settings: Settings) -> None:
     rows: dict[str, tuple[str, dict[str, Any]]] = {
         "user_profile": ("UserProfile", {"version": 1}),
@@ -96,7 +59,6 @@ def test_answers_are_as_documented(projector: Projector, settings: Settings) -> 
     changes = {"auth": "jwt", "jwt_key": SecretStr(SECRET), "token_wait_s": 0.01, "token_wait_max_s": 0.01}
     with serving(settings.model_copy(update=changes)) as api:
         url, document = str(api.http.base_url), api.get("/openapi.json").json()
-        Analytics.described = document
         for id in (1, 2, 3):
             for table, (name, columns) in rows.items():
                 projector.put(table, id=id, document=document_of(document, name), **columns)
