@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import duckdb
 from cdc.errors import Fatal
 from projectors.analytics.confined import Confinement
 from projectors.analytics.quiet import Quiet
+from projectors.analytics.quoting import quoted
 
 _LOG_BYTES = 64 << 20  # of DuckDB's log, before it is brought into the file
 
@@ -88,8 +90,18 @@ def forked(connection: Connection, memory_bytes: int) -> duckdb.DuckDBPyConnecti
     cursor = connection.raw.cursor()
     used = cursor.execute("select sum(memory_usage_bytes)::bigint from duckdb_memory()").fetchall()[0][0]
     cursor.execute(f"set memory_limit = '{(used + memory_bytes) // 1_000}KB'")
-    cursor.execute("set max_temp_directory_size = '0KB'")
+    with suppress(
+        duckdb.OutOfMemoryException
+    ):  # the projector's own data lies there now; no file can be written anyway
+        cursor.execute("set max_temp_directory_size = '0KB'")
     return cursor
+
+
+def drop_temporary(connection: Connection) -> None:
+    """Drop every temporary table: a large batch's would hold memory until the next one."""
+    found = connection.execute("select table_name from duckdb_tables() where temporary").fetchall()
+    for (name,) in found:
+        connection.execute(f"drop table temp.{quoted(name)}")
 
 
 def checkpoint_if_due(connection: Connection, path: Path, confinement: Confinement) -> None:

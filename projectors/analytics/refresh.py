@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from projectors.analytics.connection import Connection
-from projectors.analytics.mirror import quoted
+from projectors.analytics.mirror import quoted, sign_of
 from projectors.analytics.relation import Relation
 from projectors.read_model import ReadModel
 from projectors.rollup import Rollup
@@ -44,14 +44,17 @@ def _recompute(
     )
     names = _list(model.key)
     count = _made(connection, "affected", f"select distinct * from ({keys}) as keys({names})")
+    number = quoted(sign_of(model.key))
     if count > _MOST_KEYS:
-        # In the order of the key, which is about that of time: whoever looks for a range of it reads few blocks.
-        _made(connection, "keys", f"select {names} from affected order by all")
+        # In the order of the key, which is about that of time: whoever looks for a range of it reads few blocks. By a number
+        # of their own, for a row that is not committed has no rowid of its place.
+        _made(connection, "keys", f"select {names}, row_number() over (order by {names}) as {number} from affected")
     if captured:
         _begin_changed(connection, into)
     for first in range(0, count, _MOST_KEYS):
         if count > _MOST_KEYS:
-            _made(connection, "affected", f"from keys where rowid >= {first} and rowid < {first + _MOST_KEYS}")
+            some = f"{number} > {first} and {number} <= {first + _MOST_KEYS}"
+            _made(connection, "affected", f"select {names} from keys where {some}")
         _made(connection, "fresh", model.query)
         for statement in _settle(into, model.key, "affected", captured=captured):
             connection.execute(statement)

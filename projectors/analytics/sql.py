@@ -117,11 +117,11 @@ def _work(store: AnalyticsStore, statement: Statement, result: BinaryIO) -> None
 def _refusing(store: AnalyticsStore, statement: Statement) -> tuple[Head, bytes]:
     try:
         return _run(store, statement)
-    except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError) as exc:
+    except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError, duckdb.IOException) as exc:
+        # It may open no file, so it fails when DuckDB would put into one what memory does not hold.
         raise _too_much_memory() from exc
-    except duckdb.IOException as exc:
-        # It may open no file, so a statement that would have to read or write one ends here if DuckDB allows it.
-        raise Refused(403, "the statement would use a file, which ad hoc SQL may not") from exc
+    except duckdb.PermissionException as exc:
+        raise Refused(403, _without_paths(str(exc))) from exc
     except duckdb.Error as exc:
         raise Refused(400, _without_paths(str(exc))) from exc
 

@@ -18,7 +18,7 @@ from cdc.change import Change
 from cdc.shapes import Shapes
 from projectors.analytics import letters
 from projectors.analytics.confined import DEFAULT_LIMITS, Confinement, Limits
-from projectors.analytics.connection import Connection, checkpoint_if_due, forked, opened
+from projectors.analytics.connection import Connection, checkpoint_if_due, drop_temporary, forked, opened
 from projectors.analytics.incoming import Incoming
 from projectors.analytics.kept import Kept
 from projectors.analytics.mirror import changed_rows
@@ -104,6 +104,7 @@ class AnalyticsStore:
                 self._mirroring.tell_of_snapshot(made, self.checkpoint)
                 # What reads a table in doubt is built from the snapshot that is to come; nobody comes back for the rest.
                 self._build((made | self._kept.stale) - self._kept.doubted)
+                drop_temporary(self._connection)
         return self.checkpoint
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
@@ -124,6 +125,7 @@ class AnalyticsStore:
             else:
                 self._apply_snapshot(position)
                 self._build(self._kept.readers_of(doubtful) | self._kept.stale)
+            drop_temporary(self._connection)
             self._move(position)
         self._announce(position)
 
@@ -140,14 +142,18 @@ class AnalyticsStore:
 
     def _apply(self, segments: Iterable[Segment], checkpoint: Checkpoint) -> None:
         touched: dict[str, None] = {}
+        taken = 0
         with self._transaction():
             for segment in segments:
                 for name, changes in segment.items():
+                    taken += len(changes.rows)
                     if name not in touched:
                         self._mirroring.begin(name)
                         touched[name] = None
                     self._mirroring.apply(name, changes)
             self._refresh(touched)
+            if taken > _CHANGES_PER_SEGMENT:
+                drop_temporary(self._connection)
             self._move(checkpoint)
         self._announce(checkpoint)
 

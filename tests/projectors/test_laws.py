@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from projectors.analytics import refresh
 from projectors.serving import statements
 from tests.histories import History, Step
 from tests.operations import OPERATIONS
@@ -110,7 +111,9 @@ def serving_history(shop_database: str, store_database: str, tmp_path: Path) -> 
 @pytest.fixture
 def analytics_history(shop_database: str, tmp_path: Path) -> Iterator[History]:
     history = History(shop_database, AnalyticsSubject(tmp_path), tmp_path)
-    yield history
+    # So that what is done some keys at a time in a large store is so done in these small ones.
+    with patch.object(refresh, "_MOST_KEYS", 3):
+        yield history
     history.close()
 
 
