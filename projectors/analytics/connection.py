@@ -98,7 +98,7 @@ def forked(connection: Connection, memory_bytes: int) -> duckdb.DuckDBPyConnecti
 
 
 def drop_temporary(connection: Connection) -> None:
-    """Drop every temporary table: a large batch's would hold memory until the next one."""
+    """Drop every temporary table: each takes a block of memory per column, however few its rows are."""
     found = connection.execute("select table_name from duckdb_tables() where temporary").fetchall()
     for (name,) in found:
         connection.execute(f"drop table temp.{quoted(name)}")

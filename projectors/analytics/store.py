@@ -142,18 +142,15 @@ class AnalyticsStore:
 
     def _apply(self, segments: Iterable[Segment], checkpoint: Checkpoint) -> None:
         touched: dict[str, None] = {}
-        taken = 0
         with self._transaction():
             for segment in segments:
                 for name, changes in segment.items():
-                    taken += len(changes.rows)
                     if name not in touched:
                         self._mirroring.begin(name)
                         touched[name] = None
                     self._mirroring.apply(name, changes)
             self._refresh(touched)
-            if taken > _CHANGES_PER_SEGMENT:
-                drop_temporary(self._connection)
+            drop_temporary(self._connection)
             self._move(checkpoint)
         self._announce(checkpoint)
 

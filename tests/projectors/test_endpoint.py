@@ -24,7 +24,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[AnalyticsStore]:
-    store = AnalyticsStore(tmp_path / "live.duckdb", (), Declarations(), memory_limit="1GB", shapes={})
+    store = AnalyticsStore(tmp_path / "live.duckdb", (), Declarations(), memory_limit="100MB", shapes={})
     store.open()
     yield store
     store.close()
@@ -67,3 +67,8 @@ def test_a_statement_that_is_not_there_is_named(settings: Settings, store: Analy
         assert problem["detail"] == "there is no statement orders; there are orders_summary, orders_hourly"
         assert ask("orders_summary", {"sql": "select 1"})[0] == 400
         assert ask("orders_summary", {})[1]["type"] == "/problems/loading"
+
+
+def test_a_store_without_memory_is_opened_anew_and_says_what_to_change(store: AnalyticsStore) -> None:
+    with pytest.raises(Transient, match="raise it, or lower READSIDE_ANALYTICS_BATCH_CHANGES"), store._transaction():
+        store.cursor().execute("select list(i) from range(1_000_000_000) r(i)")
