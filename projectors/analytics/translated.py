@@ -25,8 +25,8 @@ def translated() -> Generator[None]:
     except duckdb.OutOfMemoryException as exc:
         # What rows were deleted is kept in memory until a checkpoint, and by opening the store anew it has one.
         raise Transient(
-            "the analytics store needs more memory than READSIDE_ANALYTICS_MEMORY allows; it is opened anew and tries again. "
-            "If this comes again and again, raise it, or lower READSIDE_ANALYTICS_BATCH_CHANGES"
+            "the analytics store needs more memory than READSIDE_ANALYTICS_MEMORY allows; it is opened anew and tries "
+            "again. If this comes again and again, raise it, or lower READSIDE_ANALYTICS_BATCH_CHANGES"
         ) from exc
     except _REFUSALS as exc:  # whose message may quote the value
         raise Refused(f"the analytics store refused a value: {type(exc).__name__}") from exc
