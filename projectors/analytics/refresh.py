@@ -19,13 +19,13 @@ _MOST_KEYS = 500_000  # recomputed at a time
 
 def refresh_model(
     connection: Connection, model: ReadModel, into: Relation, changed: Iterable[Relation], *, captured: bool
-) -> None:
-    """Recompute the keys that the changed rows of some relations touch.
+) -> bool:
+    """Recompute the keys that the changed rows of some relations touch; False when they touch none.
 
     Where others take in the model's own changes (``captured``), its old and new rows go to ``into.changed``.
     """
     rows = {relation.reference: relation.versions() for relation in changed}
-    _recompute(connection, model, into, rows, captured=captured)
+    return _recompute(connection, model, into, rows, captured=captured)
 
 
 def build_model(connection: Connection, model: ReadModel, into: Relation, relations: Mapping[str, Relation]) -> None:
@@ -36,7 +36,7 @@ def build_model(connection: Connection, model: ReadModel, into: Relation, relati
 
 def _recompute(
     connection: Connection, model: ReadModel, into: Relation, rows: Mapping[str, str], *, captured: bool
-) -> None:
+) -> bool:
     keys = " union all ".join(
         f"select * from (with changed as ({rows[name]}) {keys})"
         for name, keys in model.affected_by.items()
@@ -49,15 +49,15 @@ def _recompute(
         # In the order of the key, which is about that of time: whoever looks for a range of it reads few blocks. By a number
         # of their own, for a row that is not committed has no rowid of its place.
         _made(connection, "keys", f"select {names}, row_number() over (order by {names}) as {number} from affected")
-    if captured:
-        _begin_changed(connection, into)
     for first in range(0, count, _MOST_KEYS):
         if count > _MOST_KEYS:
             some = f"{number} > {first} and {number} <= {first + _MOST_KEYS}"
             _made(connection, "affected", f"select {names} from keys where {some}")
         _made(connection, "fresh", model.query)
-        for statement in _settle(into, model.key, "affected", captured=captured):
-            connection.execute(statement)
+        if captured:
+            _remember(connection, into, model.key, "affected", first=first == 0)
+        _settle(connection, into, model.key, "affected")
+    return count > 0
 
 
 def _made(connection: Connection, name: str, query: str) -> int:
@@ -70,38 +70,40 @@ def create_rollup(rollup: Rollup, source: Relation) -> str:
     return f"create table rollups.{quoted(rollup.name)} as select * from ({_over(rollup, source.none)}) limit 0"
 
 
-def refresh_rollup(connection: Connection, rollup: Rollup, into: Relation, source: Relation, *, captured: bool) -> None:
-    """Add what the changed rows of ``source`` say."""
+def refresh_rollup(connection: Connection, rollup: Rollup, into: Relation, source: Relation, *, captured: bool) -> bool:
+    """Add what the changed rows of ``source`` say; False when that is nothing, as for most changes of a status."""
     measures = _measures(rollup, into)
-    if captured:
-        _begin_changed(connection, into)
-    for statement in _moved(rollup, into, source, measures, captured=captured):
-        connection.execute(statement)
-
-
-def _moved(
-    rollup: Rollup, into: Relation, source: Relation, measures: Sequence[str], *, captured: bool
-) -> Iterable[str]:
     sums = ", ".join(f"sum({name}) as {name}" for name in measures)
-    yield f"""
-        create or replace temporary table delta as
+    moved = _made(
+        connection,
+        "delta",
+        f"""
         select {_list(rollup.key)}, {sums}
           from ({_counted(rollup, measures, source.versions(-1), "-")}
                  union all
                 {_counted(rollup, measures, source.versions(1))})
          group by all
         having {" or ".join(f"sum({name}) <> 0" for name in measures)}
-    """
+        """,
+    )
+    if not moved:
+        return False
     totals = ", ".join(f"coalesce(t.{name}, 0) + d.{name} as {name}" for name in measures)
-    yield f"""
-        create or replace temporary table fresh as
+    _made(
+        connection,
+        "fresh",
+        f"""
         select * from (
             select {", ".join(f"d.{quoted(name)}" for name in rollup.key)}, {totals}
               from delta d
               left join {into.stored} t on {_same(rollup.key, "t", "d")})
          where {_some(measures)}
-    """
-    yield from _settle(into, rollup.key, "delta", captured=captured)
+        """,
+    )
+    if captured:
+        _remember(connection, into, rollup.key, "delta", first=True)
+    _settle(connection, into, rollup.key, "delta")
+    return True
 
 
 def build_rollup(connection: Connection, rollup: Rollup, into: Relation, source: Relation) -> None:
@@ -114,23 +116,24 @@ def build_rollup(connection: Connection, rollup: Rollup, into: Relation, source:
     )
 
 
-def _begin_changed(connection: Connection, into: Relation) -> None:
-    connection.execute(
-        f"create or replace temporary table {into.changed} as select -1 as {into.sign}, * from ({into.none})"
-    )
-
-
-def _settle(into: Relation, key: Sequence[str], affected: str, *, captured: bool) -> Iterable[str]:
-    """Make a table hold, of the keys in ``affected``, just the rows in ``fresh``."""
+def _remember(connection: Connection, into: Relation, key: Sequence[str], affected: str, *, first: bool) -> None:
+    """Note the old and the new rows of the keys in ``affected``, the ``first`` of a batch or more of them."""
     same = _same(key, "t", "a")
-    if captured:
-        yield f"""
-            insert into {into.changed} ({into.sign}, {into.names})
-            select -1, {into.names} from (select t.* from {into.stored} t semi join {affected} a on {same})
-        """
-        yield f"insert into {into.changed} ({into.sign}, {into.names}) select 1, {into.names} from fresh"
-    yield f"delete from {into.stored} t using {affected} a where {same}"
-    yield f"insert into {into.stored} ({into.names}) select {into.names} from fresh"
+    rows = f"""
+        select -1 as {into.sign}, {into.names} from (select t.* from {into.stored} t semi join {affected} a on {same})
+         union all
+        select 1, {into.names} from fresh
+    """
+    if first:
+        connection.execute(f"create or replace temporary table {into.changed} as {rows}")
+    else:
+        connection.execute(f"insert into {into.changed} ({into.sign}, {into.names}) {rows}")
+
+
+def _settle(connection: Connection, into: Relation, key: Sequence[str], affected: str) -> None:
+    """Make a table hold, of the keys in ``affected``, just the rows in ``fresh``."""
+    connection.execute(f"delete from {into.stored} t using {affected} a where {_same(key, 't', 'a')}")
+    connection.execute(f"insert into {into.stored} ({into.names}) select {into.names} from fresh")
 
 
 def _counted(rollup: Rollup, measures: Sequence[str], rows: str, sign: str = "") -> str:

@@ -240,10 +240,11 @@ class AnalyticsStore:
                 continue
             into, kept = relations[declared.reference], declared.reference in captured
             if isinstance(declared, Rollup):
-                refresh_rollup(self._connection, declared, into, sources[0], captured=kept)
+                moved = refresh_rollup(self._connection, declared, into, sources[0], captured=kept)
             else:
-                refresh_model(self._connection, declared, into, sources, captured=kept)
-            changed.add(declared.reference)
+                moved = refresh_model(self._connection, declared, into, sources, captured=kept)
+            if moved:
+                changed.add(declared.reference)
 
     def _build(self, names: Collection[str]) -> None:
         relations = self._kept.relations
