@@ -85,3 +85,11 @@ def test_log_that_grew_too_large_is_moved_aside_while_its_writer_goes_on(tmp_pat
         writer.write(b"after")
     assert (tmp_path / "kafka.log").read_bytes() == b"after"
     assert (tmp_path / "kafka.log.1").stat().st_size == 101
+
+
+def test_compiled_modules_are_kept_where_python_is_told_not_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    assert readside("config", cwd=tmp_path).returncode == 0
+    assert any((tmp_path / "readside" / "bytecode").rglob("cli.*.pyc"))
