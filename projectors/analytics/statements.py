@@ -198,5 +198,12 @@ def _bounds(pieces: Sequence[Piece], *names: tuple[str, str]) -> Parameters:
         if number < len(pieces):
             since, until = pieces[number].since, pieces[number].until
             found[first] = "-infinity" if since is None else since.isoformat()
-            found[last] = "infinity" if until is None else (until - timedelta(microseconds=1)).isoformat()
+            found[last] = "infinity" if until is None else _last_before(until)
     return found
+
+
+def _last_before(until: datetime) -> str:
+    # Python's calendar begins here, PostgreSQL's and DuckDB's do not.
+    if until == datetime.min.replace(tzinfo=UTC):
+        return "0001-12-31 (BC) 23:59:59.999999+00"
+    return (until - timedelta(microseconds=1)).isoformat()

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -89,8 +90,7 @@ def check(shop: Shop, within: Range) -> None:
 
 
 def rows(shop: Shop, name: str, asked: Mapping[str, Any]) -> Rows:
-    found = answer(shop.store, STATEMENTS[name], asked, timeout_s=20)
-    return Rows(columns=found.columns, rows=found.rows, truncated=found.truncated)
+    return msgspec.json.decode(answer(shop.store, STATEMENTS[name], asked, timeout_s=20).body, type=Rows)
 
 
 @pytest.fixture
@@ -151,7 +151,11 @@ def test_a_range_is_cut_into_pieces_without_a_gap(since: datetime | None, until:
 def test_the_calendars_ends_are_ranges_too(shop: Shop) -> None:
     with shop.committing():
         shop.put(1, 1, "paid", "1.00", at("2026-01-01"), (1, 1, "1.00"))
-    for within in ((at("0001-01-01"), at("9999-12-31T23:59:59.999999")), (at("9999-12-31T23:59:59"), None)):
+    for within in (
+        (at("0001-01-01"), at("9999-12-31T23:59:59.999999")),
+        (at("9999-12-31T23:59:59"), None),
+        (None, at("0001-01-01")),
+    ):
         check(shop, within)
 
 
