@@ -19,19 +19,18 @@ import msgspec
 import pyarrow as pa
 
 from projectors.analytics.confined import Busy, Ended
-from projectors.analytics.formats import Form, arrow, csv, plain_rows
+from projectors.analytics.formats import Form, arrow, csv, is_written, plain_rows
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import time_of
 
-#: Types that Python lacks, or has with less in them: their values come as DuckDB writes them.
-_WRITTEN = ("TIME", "TIME WITH TIME ZONE", "TIMESTAMP_NS", "INTERVAL", "BIT", "BIGNUM")
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 #: What tells where the store's files lie, or runs a text that nobody has looked at. As words, wherever they stand: no other
-#: spelling of a name means the same to DuckDB.
+#: spelling of a name means the same to DuckDB. ``query`` may be a column's name too: where a bracket follows, or what could
+#: hide one, it is the function. DuckDB has white space and ends of comments that Python has not.
 _TELLING = re.compile(
     r"\b(duckdb_(?:databases|settings|secrets|extensions|temporary_files|logs?\w*|log_contexts)|pragma_(?:database_\w+|platform|version)"
-    r"|current_setting|pg_settings|which_secret|json_execute_serialized_sql|query(?:_table)?(?=\"?(?:\s|/\*.*?\*/|--[^\n]*\n)*\())\b",
-    re.IGNORECASE | re.DOTALL,
+    r"|current_setting|pg_settings|which_secret|json_execute_serialized_sql|query(?:_table)?(?=\"?[^\w\x21-\x7e]*(?:\(|--|/\*)))\b",
+    re.IGNORECASE,
 )
 
 
@@ -140,9 +139,10 @@ def _run(store: AnalyticsStore, statement: Statement) -> tuple[Head, bytes]:
     parameters = dict(statement.parameters)
     relation = cursor.sql(sql, params=parameters) if parameters else cursor.sql(sql)
     columns, types = list(relation.columns), [str(kind) for kind in relation.types]
-    if statement.form != "arrow" and not set(_WRITTEN).isdisjoint(types):
+    written = [is_written(kind, statement.form) for kind in relation.types]
+    if any(written):
         # By position: two columns may have the same name.
-        places = (f"#{place}{'::varchar' if kind in _WRITTEN else ''}" for place, kind in enumerate(types, 1))
+        places = (f"#{place}{'::varchar' if as_text else ''}" for place, as_text in enumerate(written, 1))
         relation = relation.project(", ".join(places))
     table = relation.limit(statement.most_rows + 1).to_arrow_table()
     head = Head(truncated=table.num_rows > statement.most_rows, as_of_us=as_of_us, end_lsn=end_lsn)
