@@ -176,3 +176,8 @@ def test_a_text_longer_than_pythons_csv_reader_takes_is_a_row_too() -> None:
     long = "x" * 200_000
     assert rows_of_csv(f'id,note\r\n1,{long}\r\n2,"a ""b"",\r\nc"\r\n') == 2
     assert rows_of_csv('note\r\n\r\n""\r\n') == 2
+
+
+def test_bytes_that_are_no_text_are_refused(store: Store) -> None:
+    with pytest.raises(StackError, match="no text in UTF-8"):
+        store.rows("select '\udcff'")
