@@ -97,6 +97,11 @@ def forked(connection: Connection, memory_bytes: int) -> duckdb.DuckDBPyConnecti
     return cursor
 
 
+def spilled(connection: Connection | duckdb.DuckDBPyConnection) -> bool:
+    """Whether some of the store lies in DuckDB's temporary files."""
+    return bool(connection.execute("select sum(temporary_storage_bytes) from duckdb_memory()").fetchall()[0][0])
+
+
 def drop_temporary(connection: Connection) -> None:
     """Drop every temporary table: each takes a block of memory per column, however few its rows are."""
     found = connection.execute("select table_name from duckdb_tables() where temporary").fetchall()
@@ -105,9 +110,11 @@ def drop_temporary(connection: Connection) -> None:
 
 
 def checkpoint_if_due(connection: Connection, path: Path, confinement: Confinement) -> None:
-    """Bring the log into the file once it is long, and no confined process reads the file as it was."""
+    """Bring the log into the file, once it is long or memory does not hold what is in it, and no confined process reads the
+    file as it was."""
     log = path.with_name(path.name + ".wal")
-    if log.exists() and log.stat().st_size > _LOG_BYTES:
+    # Confined processes cannot read what DuckDB has put into its temporary files; after a checkpoint nothing is in them.
+    if log.exists() and (log.stat().st_size > _LOG_BYTES or spilled(connection)):
         with confinement.none_alive() as none:
             if none:
                 connection.execute("checkpoint")

@@ -117,8 +117,14 @@ def _refusing(store: AnalyticsStore, statement: Statement) -> tuple[Head, bytes]
     try:
         return _run(store, statement)
     except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError, duckdb.IOException) as exc:
-        # It may open no file, so it fails when DuckDB would put into one what memory does not hold.
+        # It may open no file, so it fails when DuckDB would put into one what memory does not hold, or read from it.
+        if isinstance(exc, duckdb.IOException) and store.spilled:
+            raise Refused(
+                503, "some of the store lies in a temporary file until its next checkpoint; ask again in a moment"
+            ) from exc
         raise _too_much_memory() from exc
+    except pa.ArrowException as exc:
+        raise Refused(400, f"Arrow cannot hold the answer, cast it to varchar: {_without_paths(str(exc))}") from exc
     except duckdb.PermissionException as exc:
         raise Refused(403, _without_paths(str(exc))) from exc
     except duckdb.Error as exc:

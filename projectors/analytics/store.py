@@ -18,7 +18,7 @@ from cdc.change import Change
 from cdc.shapes import Shapes
 from projectors.analytics import letters
 from projectors.analytics.confined import DEFAULT_LIMITS, Confinement, Limits
-from projectors.analytics.connection import Connection, checkpoint_if_due, drop_temporary, forked, opened
+from projectors.analytics.connection import Connection, checkpoint_if_due, drop_temporary, forked, opened, spilled
 from projectors.analytics.incoming import Incoming
 from projectors.analytics.kept import Kept
 from projectors.analytics.mirror import changed_rows
@@ -211,6 +211,11 @@ class AnalyticsStore:
     def forked_cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection for a confined process, whose copy of the store may take more memory."""
         return forked(self._connection, self.confinement.limits.memory_bytes)
+
+    @property
+    def spilled(self) -> bool:
+        """Whether some of it lies in DuckDB's temporary files; for a confined process, which may not read them."""
+        return spilled(self._connection.raw.cursor())
 
     @property
     def directory(self) -> Path:

@@ -114,6 +114,13 @@ def test_arrow_has_no_number_that_it_would_read_as_another(store: AnalyticsStore
         ]
 
 
+def test_what_arrow_cannot_hold_is_refused(store: AnalyticsStore) -> None:
+    with pytest.raises(Refused, match="Arrow") as refused:
+        sql = f"select {'[' * 100}1{']' * 100}"
+        query(store, Statement(sql=sql, parameters={}, form="arrow", most_rows=10))
+    assert refused.value.status == 400
+
+
 def test_a_few_rows_that_are_large_are_refused_before_anything_is_made_of_them(store: AnalyticsStore) -> None:
     with pytest.raises(Refused, match="fewer columns or rows") as refused:
         rows(store, "select repeat('x', 40_000_000)")
@@ -181,3 +188,19 @@ def test_a_store_that_is_closed_ends_what_still_reads_it(tmp_path: Path) -> None
         with pytest.raises(Refused, match="closed") as refused:
             endless.result(5)
     assert refused.value.status == 503
+
+
+def test_what_the_projector_put_into_a_temporary_file_is_no_fault_of_the_statement(tmp_path: Path) -> None:
+    path = tmp_path / "live.duckdb"
+    store = AnalyticsStore(path, (), Declarations(), memory_limit="40MB", shapes={})
+    store.open()
+    writing = store.cursor()
+    writing.execute("create table lines (id bigint, text varchar)")
+    for _ in range(8):
+        writing.execute("insert into lines select i, md5(i::varchar) || md5((i + 1)::varchar) from range(100_000) r(i)")
+    with pytest.raises(Refused, match="temporary file") as refused:
+        rows(store, "select count(*), max(text) from lines")
+    assert refused.value.status == 503
+    connection.checkpoint_if_due(writing, path, store.confinement)
+    assert rows(store, "select count(*), count(text) from lines") == [[800_000, 800_000]]
+    store.close()
