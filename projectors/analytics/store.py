@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -201,7 +201,8 @@ class AnalyticsStore:
         """See Store."""
         if hasattr(self, "_connection"):  # a store that could not be opened is closed all the same
             self.confinement.close()
-            self._connection.raw.unregister("incoming")
+            with suppress(duckdb.FatalException):  # after one DuckDB does nothing more than be closed
+                self._connection.raw.unregister("incoming")
             self._connection.close()
 
     def cursor(self) -> Connection:
@@ -272,7 +273,8 @@ class AnalyticsStore:
         with self._moved:
             self.checkpoint = checkpoint
             self._moved.notify_all()
-        checkpoint_if_due(self._connection, self._path, self.confinement)
+        with translated():
+            checkpoint_if_due(self._connection, self._path, self.confinement)
         self._committed(checkpoint)
 
     def _run(self, *statements: str) -> None:
@@ -288,4 +290,5 @@ class AnalyticsStore:
         except BaseException:
             self._connection.execute("rollback")
             raise
-        self._connection.execute("commit")
+        with translated():
+            self._connection.execute("commit")
