@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -169,7 +169,8 @@ class AnalyticsStore:
 
     def dead_letters(self) -> Sequence[DeadLetter]:
         """See Store. From any thread."""
-        return letters.stored_letters(self.cursor())
+        with closing(self.cursor()) as cursor:
+            return letters.stored_letters(cursor)
 
     @property
     def incomplete(self) -> Mapping[str, str]:
@@ -192,7 +193,8 @@ class AnalyticsStore:
 
     def counts(self) -> Mapping[Partition, Counts]:
         """See Store. From any thread."""
-        return letters.stored_counts(self.cursor())
+        with closing(self.cursor()) as cursor:
+            return letters.stored_counts(cursor)
 
     def rest(self) -> None:
         """See Store. DuckDB's lock on the file lasts as long as the process."""
@@ -206,7 +208,7 @@ class AnalyticsStore:
             self._connection.close()
 
     def cursor(self) -> Connection:
-        """A connection of its own for a reading thread."""
+        """A connection of its own for a reading thread, which closes it: left to Python, it would not wait for a fork."""
         return self._connection.cursor()
 
     def forked_cursor(self) -> duckdb.DuckDBPyConnection:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from projectors.analytics.answering import answer
@@ -48,3 +49,23 @@ def test_a_statement_that_waited_for_a_fork_until_its_time_was_up_is_stopped_all
         with pytest.raises(Refused, match=r"stopped after 0\.3 s"):
             asked.result()
     assert time.monotonic() - began < 6
+
+
+def test_no_connection_is_left_to_be_closed_in_the_middle_of_a_fork(
+    store: AnalyticsStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that Python takes away does not wait for a fork, and the copy then waits for its lock until its time is up."""
+    made: list[Connection] = []
+    connect = store.cursor
+
+    def cursor() -> Connection:
+        made.append(connect())
+        return made[-1]
+
+    monkeypatch.setattr(store, "cursor", cursor)
+    assert (store.dead_letters(), store.counts()) == ([], {})
+    answer(store, lambda _: ("select 1", {}), {}, timeout_s=5)
+    assert len(made) == 3
+    for each in made:
+        with pytest.raises(duckdb.ConnectionException, match="closed"):
+            each.execute("select 1")
