@@ -181,7 +181,9 @@ def _instant(name: str, text: Any) -> datetime | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        at = datetime.fromisoformat(text)
+        # Without an offset it would be of the machine's zone.
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{name} is not a time such as 2026-01-31T09:30:00Z") from error
 

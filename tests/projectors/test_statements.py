@@ -4,6 +4,7 @@ give what plain SQL gives on the source."""
 from __future__ import annotations
 
 import json
+import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -164,3 +165,14 @@ def test_a_wrong_parameter_is_refused(shop: Shop, wrong: dict[str, Any]) -> None
     with pytest.raises(Refused) as refused:
         rows(shop, "orders_summary", wrong)
     assert refused.value.status == 400
+
+
+def test_a_time_without_an_offset_is_in_utc_wherever_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    clock.tzset()
+    try:
+        for statement in STATEMENTS.values():
+            assert statement({"start": "2026-01-01T00:00:00"}) == statement({"start": "2026-01-01T00:00:00Z"})
+    finally:
+        monkeypatch.undo()
+        clock.tzset()
