@@ -63,7 +63,7 @@ class Connection:
 
 
 def opened(path: Path, memory_limit: str, quiet: Quiet) -> Connection:
-    """The store's own connection. Raises Fatal when another process holds the file."""
+    """The store's own connection. Raises Fatal when another process holds the file, or memory does not hold its log."""
     try:
         # Nothing in this process reads or writes any other file, and no statement can change that.
         raw = duckdb.connect(
@@ -80,6 +80,10 @@ def opened(path: Path, memory_limit: str, quiet: Quiet) -> Connection:
         )
     except duckdb.IOException as exc:
         raise Fatal(f"DuckDB cannot open {path.name}: {str(exc).partition(chr(10))[0]}") from exc
+    except duckdb.OutOfMemoryException as exc:
+        raise Fatal(
+            f"DuckDB cannot open {path.name}: its log needs more memory than READSIDE_ANALYTICS_MEMORY allows; raise it"
+        ) from exc
     raw.execute("set global timezone = 'UTC'")  # of every cursor; without `global` a cursor has the machine's
     raw.execute("set lock_configuration = true")
     return Connection(raw, quiet)

@@ -1,8 +1,9 @@
-"""The analytics store on a disk without room: its commit fails as any other statement does, and nothing of it is kept."""
+"""The analytics store without room on the disk or in memory: it fails as the projector does, and nothing is lost."""
 
 from __future__ import annotations
 
 import resource
+import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,3 +53,19 @@ def test_a_checkpoint_that_cannot_be_written_loses_nothing(tmp_path: Path, monke
     store.open()
     assert store.cursor().execute("select count(*), count(text) from lines").fetchall() == [(100_000, 100_000)]
     store.close()
+
+
+def test_a_log_that_memory_does_not_hold_is_said_with_the_way_out(tmp_path: Path) -> None:
+    store = AnalyticsStore(tmp_path / "a" / "live.duckdb", (), Declarations(), memory_limit="200MB", shapes={})
+    store.open()
+    with store._transaction():
+        store._run("create table lines as select i, md5(i::varchar) as text from range(1_000_000) r(i)")
+    store._run("checkpoint")
+    with store._transaction():
+        store._run("create index by_i on lines (i)")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")  # as it is when its process ends at once
+    store.close()
+    small = AnalyticsStore(tmp_path / "b" / "live.duckdb", (), Declarations(), memory_limit="4MB", shapes={})
+    with pytest.raises(Fatal, match="READSIDE_ANALYTICS_MEMORY"):
+        small.open()
+    small.close()
