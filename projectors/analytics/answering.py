@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import duckdb
 
+from projectors.analytics.connection import Connection
 from projectors.analytics.formats import json_value
 from projectors.analytics.sql import Answer, Head, Refused, in_json
 from projectors.analytics.statements import Parameters, Statement
@@ -13,6 +16,7 @@ from projectors.analytics.store import AnalyticsStore
 
 # One SELECT is a transaction of its own, which only reads, so the position is that of the rows.
 _STAMPED = "select s.*, epoch_us(p.as_of), p.end_lsn from ({}) s left join _readside p on true"
+_AGAIN_S = 0.1
 
 
 def answer(store: AnalyticsStore, statement: Statement, asked: Parameters, *, timeout_s: float) -> Answer:
@@ -22,10 +26,9 @@ def answer(store: AnalyticsStore, statement: Statement, asked: Parameters, *, ti
     except ValueError as exc:
         raise Refused(400, str(exc)) from exc
     cursor = store.cursor()
-    timer = threading.Timer(timeout_s, cursor.interrupt)
-    timer.start()
     try:
-        found = cursor.execute(_STAMPED.format(sql), parameters)
+        with _stopped(cursor, timeout_s):
+            found = cursor.execute(_STAMPED.format(sql), parameters)
     except duckdb.InterruptException as exc:
         raise Refused(408, f"stopped after {timeout_s:g} s; ask for less, or raise READSIDE_SQL_TIMEOUT_S") from exc
     except duckdb.OutOfMemoryException as exc:
@@ -33,10 +36,30 @@ def answer(store: AnalyticsStore, statement: Statement, asked: Parameters, *, ti
     except duckdb.CatalogException as exc:
         raise Refused(404, "this store has not the read models that the statement reads") from exc
     finally:
-        timer.cancel()
         cursor.close()
     rows = found.fetchall()
     as_of_us, end_lsn = rows[0][-2:] if rows and rows[0][-1] is not None else (None, "0/0")
     head = Head(as_of_us=as_of_us, end_lsn=end_lsn)
     plain = [[json_value(value) for value in row[:-2]] for row in rows]
     return Answer(head, in_json(found.columns[:-2], found.types[:-2], plain, head))
+
+
+@contextmanager
+def _stopped(cursor: Connection, after_s: float) -> Generator[None]:
+    """Interrupt what runs on the connection once the time is up, until the block has ended."""
+    ended = threading.Event()
+
+    def stop() -> None:
+        pause_s = after_s
+        # Again and again: DuckDB forgets an interrupt that comes before the statement, which may still wait for a fork.
+        while not ended.wait(pause_s):
+            cursor.interrupt()
+            pause_s = _AGAIN_S
+
+    thread = threading.Thread(target=stop, name="deadline", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -128,11 +128,8 @@ class Confinement:
     def _run(self, work: Work) -> bytes:
         deadline = time.monotonic() + self.limits.seconds
         with self._living:
-            # Nobody tries again while nothing changes: then there is no hurry with the checkpoint either.
-            if not self._living.wait_for(lambda: self._alive >= 0 and not self._rest, self.limits.seconds):
-                if self._alive:
-                    raise Busy("the store waits to be checkpointed")
-                self._rest = False
+            if not self._may_begin():
+                raise Busy("the store waits to be checkpointed")
             if self._closed:
                 raise Busy("the store is being closed")
             self._alive += 1
@@ -154,10 +151,33 @@ class Confinement:
                 self._alive -= 1
                 self._living.notify_all()
 
+    def _may_begin(self) -> bool:
+        """Wait for a checkpoint that is due or runs; False when one is still to come."""
+
+        def free() -> bool:
+            return self._alive >= 0 and not self._rest
+
+        self._living.wait_for(lambda: free() or not self._alive, self.limits.seconds)
+        # Nobody tries again while nothing changes: then there is no hurry with the checkpoint either, and whoever waits
+        # for it still needs time for the statement.
+        if not self._living.wait_for(free, 0 if self._alive else _TURN_S):
+            if self._alive:
+                return False
+            self._rest = False
+        return True
+
     def _fork(self, work: Work) -> tuple[int, int]:
-        """The process's number, and where its result comes out."""
-        result, into = os.pipe()
-        if pid := os.fork():
+        """The process's number, and where its result comes out. Raises Busy when the system has room for none."""
+        result = into = -1
+        try:
+            result, into = os.pipe()
+            pid = os.fork()
+        except OSError as exc:
+            if into >= 0:
+                os.close(result)
+                os.close(into)
+            raise Busy(f"no process can begin now: {exc.strerror}") from exc
+        if pid:
             os.close(into)
             return pid, result
         try:  # in the copy, which must never return from here

@@ -63,7 +63,7 @@ class Connection:
 
 
 def opened(path: Path, memory_limit: str, quiet: Quiet) -> Connection:
-    """The store's own connection. Raises Fatal when another process holds the file."""
+    """The store's own connection. Raises Fatal when another process holds the file, or memory does not hold its log."""
     try:
         # Nothing in this process reads or writes any other file, and no statement can change that.
         raw = duckdb.connect(
@@ -80,6 +80,10 @@ def opened(path: Path, memory_limit: str, quiet: Quiet) -> Connection:
         )
     except duckdb.IOException as exc:
         raise Fatal(f"DuckDB cannot open {path.name}: {str(exc).partition(chr(10))[0]}") from exc
+    except duckdb.OutOfMemoryException as exc:
+        raise Fatal(
+            f"DuckDB cannot open {path.name}: its log needs more memory than READSIDE_ANALYTICS_MEMORY allows; raise it"
+        ) from exc
     raw.execute("set global timezone = 'UTC'")  # of every cursor; without `global` a cursor has the machine's
     raw.execute("set lock_configuration = true")
     return Connection(raw, quiet)
@@ -97,6 +101,11 @@ def forked(connection: Connection, memory_bytes: int) -> duckdb.DuckDBPyConnecti
     return cursor
 
 
+def spilled(connection: Connection | duckdb.DuckDBPyConnection) -> bool:
+    """Whether some of the store lies in DuckDB's temporary files."""
+    return bool(connection.execute("select sum(temporary_storage_bytes) from duckdb_memory()").fetchall()[0][0])
+
+
 def drop_temporary(connection: Connection) -> None:
     """Drop every temporary table: each takes a block of memory per column, however few its rows are."""
     found = connection.execute("select table_name from duckdb_tables() where temporary").fetchall()
@@ -105,9 +114,11 @@ def drop_temporary(connection: Connection) -> None:
 
 
 def checkpoint_if_due(connection: Connection, path: Path, confinement: Confinement) -> None:
-    """Bring the log into the file once it is long, and no confined process reads the file as it was."""
+    """Bring the log into the file, once it is long or memory does not hold what is in it, and no confined process reads the
+    file as it was."""
     log = path.with_name(path.name + ".wal")
-    if log.exists() and log.stat().st_size > _LOG_BYTES:
+    # Confined processes cannot read what DuckDB has put into its temporary files; after a checkpoint nothing is in them.
+    if log.exists() and (log.stat().st_size > _LOG_BYTES or spilled(connection)):
         with confinement.none_alive() as none:
             if none:
                 connection.execute("checkpoint")

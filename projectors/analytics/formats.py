@@ -18,7 +18,24 @@ MEDIA_TYPES: dict[Form, str] = {
 }
 # Looked up once here: where rows are made into values, in a confined process, no file can be read that tells of a time zone.
 pa.scalar(0, pa.timestamp("us", "UTC")).as_py()
+#: Types that Arrow lacks, or has with less in them.
+_LACKING_IN_ARROW = frozenset({"uhugeint"})
+#: The same of Python and JSON.
+_LACKING = _LACKING_IN_ARROW | {
+    *("time", "time with time zone", "time_ns", "timestamp_ns", "interval", "bit", "bignum", "variant")
+}
+_NESTED = frozenset({"list", "array", "struct", "tuple", "union", "map"})
 _SPECIAL = frozenset('",\r\n')
+
+
+def is_written(kind: Any, form: Form) -> bool:
+    """Whether values of a DuckDB type come as DuckDB writes them, as text: the form lacks it, or one inside of it."""
+    if kind.id not in _NESTED:
+        return kind.id in (_LACKING_IN_ARROW if form == "arrow" else _LACKING)
+    inside = [child for _, child in kind.children if not isinstance(child, int)]  # a number is an array's size
+    if kind.id == "map" and form != "arrow" and inside[0].id in _NESTED:
+        return True  # no key of an object
+    return any(is_written(child, form) for child in inside)
 
 
 def arrow(table: Any) -> bytes:
@@ -34,7 +51,7 @@ def plain_rows(table: Any) -> list[list[Any]]:
     # By position: two columns may have the same name.
     numbered = table.rename_columns([str(number) for number in range(table.num_columns)])
     try:
-        return [[json_value(value) for value in row.values()] for row in numbered.to_pylist()]
+        return [[json_value(value) for value in row.values()] for row in numbered.to_pylist(maps_as_pydicts="strict")]
     except OverflowError as exc:
         raise ValueError(str(exc)) from exc
 
@@ -63,7 +80,7 @@ def json_value(value: Any) -> Any:
         case list():
             return [json_value(one) for one in value]
         case dict():
-            return {str(key): json_value(one) for key, one in value.items()}
+            return {str(json_value(key)): json_value(one) for key, one in value.items()}
         case _:
             return str(value)
 

@@ -19,19 +19,18 @@ import msgspec
 import pyarrow as pa
 
 from projectors.analytics.confined import Busy, Ended
-from projectors.analytics.formats import Form, arrow, csv, plain_rows
+from projectors.analytics.formats import Form, arrow, csv, is_written, plain_rows
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import time_of
 
-#: Types that Python lacks, or has with less in them: their values come as DuckDB writes them.
-_WRITTEN = ("TIME", "TIME WITH TIME ZONE", "TIMESTAMP_NS", "INTERVAL", "BIT", "BIGNUM")
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 #: What tells where the store's files lie, or runs a text that nobody has looked at. As words, wherever they stand: no other
-#: spelling of a name means the same to DuckDB.
+#: spelling of a name means the same to DuckDB. ``query`` may be a column's name too: where a bracket follows, or what could
+#: hide one, it is the function. DuckDB has white space and ends of comments that Python has not.
 _TELLING = re.compile(
     r"\b(duckdb_(?:databases|settings|secrets|extensions|temporary_files|logs?\w*|log_contexts)|pragma_(?:database_\w+|platform|version)"
-    r"|current_setting|pg_settings|which_secret|json_execute_serialized_sql|query(?:_table)?(?=\"?(?:\s|/\*.*?\*/|--[^\n]*\n)*\())\b",
-    re.IGNORECASE | re.DOTALL,
+    r"|current_setting|pg_settings|which_secret|json_execute_serialized_sql|query(?:_table)?(?=\"?[^\w\x21-\x7e]*(?:\(|--|/\*)))\b",
+    re.IGNORECASE,
 )
 
 
@@ -118,8 +117,14 @@ def _refusing(store: AnalyticsStore, statement: Statement) -> tuple[Head, bytes]
     try:
         return _run(store, statement)
     except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError, duckdb.IOException) as exc:
-        # It may open no file, so it fails when DuckDB would put into one what memory does not hold.
+        # It may open no file, so it fails when DuckDB would put into one what memory does not hold, or read from it.
+        if isinstance(exc, duckdb.IOException) and store.spilled:
+            raise Refused(
+                503, "some of the store lies in a temporary file until its next checkpoint; ask again in a moment"
+            ) from exc
         raise _too_much_memory() from exc
+    except pa.ArrowException as exc:
+        raise Refused(400, f"Arrow cannot hold the answer, cast it to varchar: {_without_paths(str(exc))}") from exc
     except duckdb.PermissionException as exc:
         raise Refused(403, _without_paths(str(exc))) from exc
     except duckdb.Error as exc:
@@ -140,9 +145,10 @@ def _run(store: AnalyticsStore, statement: Statement) -> tuple[Head, bytes]:
     parameters = dict(statement.parameters)
     relation = cursor.sql(sql, params=parameters) if parameters else cursor.sql(sql)
     columns, types = list(relation.columns), [str(kind) for kind in relation.types]
-    if statement.form != "arrow" and not set(_WRITTEN).isdisjoint(types):
+    written = [is_written(kind, statement.form) for kind in relation.types]
+    if any(written):
         # By position: two columns may have the same name.
-        places = (f"#{place}{'::varchar' if kind in _WRITTEN else ''}" for place, kind in enumerate(types, 1))
+        places = (f"#{place}{'::varchar' if as_text else ''}" for place, as_text in enumerate(written, 1))
         relation = relation.project(", ".join(places))
     table = relation.limit(statement.most_rows + 1).to_arrow_table()
     head = Head(truncated=table.num_rows > statement.most_rows, as_of_us=as_of_us, end_lsn=end_lsn)

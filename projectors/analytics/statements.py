@@ -181,7 +181,9 @@ def _instant(name: str, text: Any) -> datetime | None:
     if text is None:
         return None
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
+        at = datetime.fromisoformat(text)
+        # Without an offset it would be of the machine's zone.
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"{name} is not a time such as 2026-01-31T09:30:00Z") from error
 
@@ -198,5 +200,12 @@ def _bounds(pieces: Sequence[Piece], *names: tuple[str, str]) -> Parameters:
         if number < len(pieces):
             since, until = pieces[number].since, pieces[number].until
             found[first] = "-infinity" if since is None else since.isoformat()
-            found[last] = "infinity" if until is None else (until - timedelta(microseconds=1)).isoformat()
+            found[last] = "infinity" if until is None else _last_before(until)
     return found
+
+
+def _last_before(until: datetime) -> str:
+    # Python's calendar begins here, PostgreSQL's and DuckDB's do not.
+    if until == datetime.min.replace(tzinfo=UTC):
+        return "0001-12-31 (BC) 23:59:59.999999+00"
+    return (until - timedelta(microseconds=1)).isoformat()

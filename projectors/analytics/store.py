@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from cdc.change import Change
 from cdc.shapes import Shapes
 from projectors.analytics import letters
 from projectors.analytics.confined import DEFAULT_LIMITS, Confinement, Limits
-from projectors.analytics.connection import Connection, checkpoint_if_due, drop_temporary, forked, opened
+from projectors.analytics.connection import Connection, checkpoint_if_due, drop_temporary, forked, opened, spilled
 from projectors.analytics.incoming import Incoming
 from projectors.analytics.kept import Kept
 from projectors.analytics.mirror import changed_rows
@@ -169,7 +169,8 @@ class AnalyticsStore:
 
     def dead_letters(self) -> Sequence[DeadLetter]:
         """See Store. From any thread."""
-        return letters.stored_letters(self.cursor())
+        with closing(self.cursor()) as cursor:
+            return letters.stored_letters(cursor)
 
     @property
     def incomplete(self) -> Mapping[str, str]:
@@ -192,7 +193,8 @@ class AnalyticsStore:
 
     def counts(self) -> Mapping[Partition, Counts]:
         """See Store. From any thread."""
-        return letters.stored_counts(self.cursor())
+        with closing(self.cursor()) as cursor:
+            return letters.stored_counts(cursor)
 
     def rest(self) -> None:
         """See Store. DuckDB's lock on the file lasts as long as the process."""
@@ -201,16 +203,22 @@ class AnalyticsStore:
         """See Store."""
         if hasattr(self, "_connection"):  # a store that could not be opened is closed all the same
             self.confinement.close()
-            self._connection.raw.unregister("incoming")
+            with suppress(duckdb.FatalException):  # after one DuckDB does nothing more than be closed
+                self._connection.raw.unregister("incoming")
             self._connection.close()
 
     def cursor(self) -> Connection:
-        """A connection of its own for a reading thread."""
+        """A connection of its own for a reading thread, which closes it: left to Python, it would not wait for a fork."""
         return self._connection.cursor()
 
     def forked_cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection for a confined process, whose copy of the store may take more memory."""
         return forked(self._connection, self.confinement.limits.memory_bytes)
+
+    @property
+    def spilled(self) -> bool:
+        """Whether some of it lies in DuckDB's temporary files; for a confined process, which may not read them."""
+        return spilled(self._connection.raw.cursor())
 
     @property
     def directory(self) -> Path:
@@ -267,7 +275,8 @@ class AnalyticsStore:
         with self._moved:
             self.checkpoint = checkpoint
             self._moved.notify_all()
-        checkpoint_if_due(self._connection, self._path, self.confinement)
+        with translated():
+            checkpoint_if_due(self._connection, self._path, self.confinement)
         self._committed(checkpoint)
 
     def _run(self, *statements: str) -> None:
@@ -283,4 +292,5 @@ class AnalyticsStore:
         except BaseException:
             self._connection.execute("rollback")
             raise
-        self._connection.execute("commit")
+        with translated():
+            self._connection.execute("commit")

@@ -96,6 +96,8 @@ class Store:
                 f"nothing listens at {self.address}, where the query server should: start the stack with "
                 "`readside up --detach`, or name another with READSIDE_QUERIES_ADDRESS; see `readside status`"
             ) from exc
+        except UnicodeEncodeError as exc:  # how Python hands on bytes that are no UTF-8
+            raise StackError("the statement is no text in UTF-8; write it in that") from exc
         except httpx.HTTPError as exc:
             raise StackError(
                 f"the query server at {self.address} does not answer ({type(exc).__name__}); see `readside status`"

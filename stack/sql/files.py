@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
@@ -111,7 +110,8 @@ def _csv(store: Store, statement: str) -> tuple[Encoded, int, bytes]:
 
 def rows_of_csv(text: str) -> int:
     """How many rows follow the header line; a value may hold a line's end."""
-    return sum(1 for _ in csv.reader(io.StringIO(text, newline=""))) - 1
+    # Not by Python's reader, which has a limit on a value's length: every second piece lies between quotation marks.
+    return sum(piece.count("\r\n") for piece in text.split('"')[::2]) - 1
 
 
 def _json(store: Store, statement: str) -> tuple[Rows, int, bytes]:

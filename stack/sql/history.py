@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from prompt_toolkit.history import FileHistory
 from stack.errors import StackError
 from stack.sql.files import replacing
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 MOST_ENTRIES = 2000
 MOST_BYTES = 1 << 20  # of the file; a pasted statement may be long
 
@@ -30,8 +32,8 @@ class PrivateHistory(FileHistory):
         self._bound(path)
 
     def store_string(self, string: str) -> None:
-        """Keep one entry."""
-        if string.strip() and not (self._secret and self._secret in string):
+        """Keep one entry, if it is text: what is typed may hold bytes that are no UTF-8."""
+        if string.strip() and not (self._secret and self._secret in string) and not _SURROGATE.search(string):
             super().store_string(string.strip())
 
     def _bound(self, path: Path) -> None:

@@ -146,7 +146,11 @@ class Session:
             raise StackError(f"the file's name cannot be read: {exc}") from exc
         if len(words) != 1:
             raise StackError(f"one file at a time, these are {len(words)}; put a name with spaces in quotation marks")
-        target = Target(path=Path(words[0]).expanduser(), force=force, allow_truncated=allow_truncated)
+        try:
+            path = Path(words[0]).expanduser()
+        except RuntimeError as exc:
+            raise StackError(f"{visible(words[0])}: {exc}; name the directory") from exc
+        target = Target(path=path, force=force, allow_truncated=allow_truncated)
         target.check()
         self._target = target
         talk.print(f"the next result goes to {visible(words[0])}", markup=False)

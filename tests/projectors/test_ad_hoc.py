@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from projectors.analytics import connection
@@ -84,6 +85,17 @@ _VALUES = {
         "b": ["0d1f3b1e-3b1e-4b1e-8b1e-0d1f3b1e3b1e"],
     },
     "[1, 2]::int[2]": [1, 2],
+    "340282366920938463463374607431768211455::uhugeint": "340282366920938463463374607431768211455",
+    "map {'a': 1, 'b': null}": {"a": 1, "b": None},
+    "[map {1: 'x'}]": [{"1": "x"}],
+    "map {[1]: 'x'}": "{[1]=x}",
+    "time_ns '10:00:00.123456789'": "10:00:00.123456789",
+    "42::variant": "42",
+    "[time '24:00:00']": "['24:00:00']",
+    "{'a': timetz '10:00:00+02'}": "{'a': '10:00:00+02'}",
+    "[interval 1 month]": "[1 month]",
+    "['101'::bit]": "[101]",
+    "[timestamp_ns '2026-01-01 00:00:00.123456789']": "['2026-01-01 00:00:00.123456789']",
     "null": None,
 }
 
@@ -91,6 +103,22 @@ _VALUES = {
 @pytest.mark.parametrize("value", _VALUES)
 def test_every_type_comes_out_of_a_process_that_can_open_nothing(store: AnalyticsStore, value: str) -> None:
     assert rows(store, f"select {value} as v") == [[_VALUES[value]]]
+
+
+def test_arrow_has_no_number_that_it_would_read_as_another(store: AnalyticsStore) -> None:
+    sql = "select 340282366920938463463374607431768211455::uhugeint as v, [18446744073709551616::uhugeint] as w"
+    answer = query(store, Statement(sql=sql, parameters={}, form="arrow", most_rows=10))
+    with pa.ipc.open_stream(answer.body) as stream:
+        assert stream.read_all().to_pylist() == [
+            {"v": "340282366920938463463374607431768211455", "w": "[18446744073709551616]"}
+        ]
+
+
+def test_what_arrow_cannot_hold_is_refused(store: AnalyticsStore) -> None:
+    with pytest.raises(Refused, match="Arrow") as refused:
+        sql = f"select {'[' * 100}1{']' * 100}"
+        query(store, Statement(sql=sql, parameters={}, form="arrow", most_rows=10))
+    assert refused.value.status == 400
 
 
 def test_a_few_rows_that_are_large_are_refused_before_anything_is_made_of_them(store: AnalyticsStore) -> None:
@@ -160,3 +188,19 @@ def test_a_store_that_is_closed_ends_what_still_reads_it(tmp_path: Path) -> None
         with pytest.raises(Refused, match="closed") as refused:
             endless.result(5)
     assert refused.value.status == 503
+
+
+def test_what_the_projector_put_into_a_temporary_file_is_no_fault_of_the_statement(tmp_path: Path) -> None:
+    path = tmp_path / "live.duckdb"
+    store = AnalyticsStore(path, (), Declarations(), memory_limit="40MB", shapes={})
+    store.open()
+    writing = store.cursor()
+    writing.execute("create table lines (id bigint, text varchar)")
+    for _ in range(8):
+        writing.execute("insert into lines select i, md5(i::varchar) || md5((i + 1)::varchar) from range(100_000) r(i)")
+    with pytest.raises(Refused, match="temporary file") as refused:
+        rows(store, "select count(*), max(text) from lines")
+    assert refused.value.status == 503
+    connection.checkpoint_if_due(writing, path, store.confinement)
+    assert rows(store, "select count(*), count(text) from lines") == [[800_000, 800_000]]
+    store.close()

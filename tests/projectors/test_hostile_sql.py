@@ -102,6 +102,11 @@ TELLING = [
     "select * from duckdb_temporary_files()",
     "select * from query('select path from duckdb_' || 'databases()')",
     "select * from \"query\" /* */ ('select 1')",
+    # What ends a comment, and what is white space, is what DuckDB takes for it.
+    "select hex(path) from query --\r('select path from duckdb_' || 'databases()')",
+    "select hex(path) from query\u200b('select path from duckdb_' || 'databases()')",
+    "select hex(path) from query\ufeff('select path from duckdb_' || 'databases()')",
+    "select * from query /* /* */ -- */ */ ('select 1')",
     "select * from query_table('orders')",
     "select * from json_execute_serialized_sql(json_serialize_sql('select 1'))",
     "select getenv('HOME')",

@@ -4,6 +4,7 @@ give what plain SQL gives on the source."""
 from __future__ import annotations
 
 import json
+import time as clock
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -89,8 +91,7 @@ def check(shop: Shop, within: Range) -> None:
 
 
 def rows(shop: Shop, name: str, asked: Mapping[str, Any]) -> Rows:
-    found = answer(shop.store, STATEMENTS[name], asked, timeout_s=20)
-    return Rows(columns=found.columns, rows=found.rows, truncated=found.truncated)
+    return msgspec.json.decode(answer(shop.store, STATEMENTS[name], asked, timeout_s=20).body, type=Rows)
 
 
 @pytest.fixture
@@ -151,7 +152,11 @@ def test_a_range_is_cut_into_pieces_without_a_gap(since: datetime | None, until:
 def test_the_calendars_ends_are_ranges_too(shop: Shop) -> None:
     with shop.committing():
         shop.put(1, 1, "paid", "1.00", at("2026-01-01"), (1, 1, "1.00"))
-    for within in ((at("0001-01-01"), at("9999-12-31T23:59:59.999999")), (at("9999-12-31T23:59:59"), None)):
+    for within in (
+        (at("0001-01-01"), at("9999-12-31T23:59:59.999999")),
+        (at("9999-12-31T23:59:59"), None),
+        (None, at("0001-01-01")),
+    ):
         check(shop, within)
 
 
@@ -160,3 +165,14 @@ def test_a_wrong_parameter_is_refused(shop: Shop, wrong: dict[str, Any]) -> None
     with pytest.raises(Refused) as refused:
         rows(shop, "orders_summary", wrong)
     assert refused.value.status == 400
+
+
+def test_a_time_without_an_offset_is_in_utc_wherever_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    clock.tzset()
+    try:
+        for statement in STATEMENTS.values():
+            assert statement({"start": "2026-01-01T00:00:00"}) == statement({"start": "2026-01-01T00:00:00Z"})
+    finally:
+        monkeypatch.undo()
+        clock.tzset()

@@ -19,7 +19,7 @@ import pytest
 from config.settings import Settings
 from stack.errors import StackError
 from stack.sql.asking import Encoded, Store, store_of
-from stack.sql.files import Target, write
+from stack.sql.files import Target, rows_of_csv, write
 
 STATEMENT = "select id, total, note, placed_at from orders order by id"
 
@@ -170,3 +170,14 @@ def test_parquet_is_there_whole_or_not_at_all(arrow: Store, tmp_path: Path) -> N
         with pytest.raises(StackError, match=said):
             write(arrow, statement, Target(path=tmp_path / "a.parquet"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_longer_than_pythons_csv_reader_takes_is_a_row_too() -> None:
+    long = "x" * 200_000
+    assert rows_of_csv(f'id,note\r\n1,{long}\r\n2,"a ""b"",\r\nc"\r\n') == 2
+    assert rows_of_csv('note\r\n\r\n""\r\n') == 2
+
+
+def test_bytes_that_are_no_text_are_refused(store: Store) -> None:
+    with pytest.raises(StackError, match="no text in UTF-8"):
+        store.rows("select '\udcff'")

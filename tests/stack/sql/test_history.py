@@ -43,3 +43,10 @@ def test_the_newest_entries_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "history").stat().st_mode & 0o777 == 0o600
     first.append_string("select 10;")  # by a prompt that was open
     assert kept(tmp_path / "history")[0] == "select 10;"
+
+
+def test_what_is_no_text_is_not_kept_and_does_no_harm(tmp_path: Path) -> None:
+    history = PrivateHistory(tmp_path / "history", None)
+    history.store_string("select '\udcff'")
+    history.store_string("select 1")
+    assert list(history.load_history_strings()) == ["select 1"]

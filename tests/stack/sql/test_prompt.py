@@ -106,6 +106,8 @@ def test_a_conversation(terminal: Terminal, tmp_path: Path) -> None:
     terminal.type(f"\\o {tmp_path}/a.csv\rfrom orders;\r")
     terminal.see("3 rows in", "a.csv", "readside>")
     assert (tmp_path / "a.csv").read_text().count("paid") == 2
+    terminal.type("\\o ~nobody-of-that-name/a.csv\r")
+    terminal.see("nobody-of-that-name", "home directory", "readside>")
     terminal.type("select 'very-secret';\r\\x\r")
     terminal.see("1 row", r"there is no command \x", "readside>")
 
