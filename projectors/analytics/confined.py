@@ -26,7 +26,7 @@ from projectors.analytics.quiet import Quiet
 Work = Callable[[BinaryIO], None]  #: writes its result
 
 _TURN_S = 1.0  # longest wait for one of the places
-_QUIET_S = 5.0  # longest wait for the store's own calls to pause
+_QUIET_S = 1.0  # longest wait for the calls of the store to pause; others wait behind it
 _GRACE_S = 1.0  # of processor time beyond the deadline, should this process not be there to end the other
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _CHUNK = 1 << 16
