@@ -197,6 +197,8 @@ class Projector:
             behind = intake.assembler.has_whole  # there was no room for it, or it was too much at once
             enough = intake.assembler.buffered >= self._settings.batch_changes
             wait_s = 0.0 if enough else max(0.0, committed_at + self._interval_s - time.monotonic())
+            if wait_s > 0:
+                stop.wait(wait_s)  # before reading, so that what comes in meanwhile is of this batch
             self._hold_back()
             for record in self._reader.poll(0.01 if behind else 0.5, self._settings.batch_changes):
                 intake.feed(record)
@@ -210,8 +212,6 @@ class Projector:
                 if time.monotonic() - looked_at > LOOK_S:
                     looked_at = time.monotonic()
                     checkpoint = self._carry_out(checkpoint)
-            if wait_s > 0:
-                stop.wait(wait_s)
             # While a large batch is applied, the next one is read and prepared, as far as there is room.
             room = intake.assembler.buffered <= self._settings.buffered_changes
             ready = applying.idle or not room or (enough and self._parked.impossible)
