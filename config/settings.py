@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     )
 
     analytics_copy_interval_s: float = Field(
-        default=3.0,
+        default=2.5,
         gt=0,
         description="Least seconds between two published copies of the analytics store (<data-dir>/analytics.duckdb).",
     )

@@ -14,7 +14,7 @@ from projectors.analytics.confined import Confinement
 from projectors.analytics.quiet import Quiet
 from projectors.analytics.quoting import quoted
 
-_LOG_BYTES = 64 << 20  # of DuckDB's log, before it is brought into the file
+_LOG_BYTES = 32 << 20  # of DuckDB's log, before it is brought into the file
 
 
 class Fetched:

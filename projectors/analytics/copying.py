@@ -49,8 +49,8 @@ def publish(copy: Path, target: Path) -> None:
 
 
 def main() -> None:
-    """Publish as the arguments say, at the lowest priority."""
-    os.nice(19)
+    """Publish as the arguments say, at a lower priority than the projector's."""
+    os.nice(5)
     copy, target = map(Path, sys.argv[1:])
     publish(copy, target)
 

@@ -25,7 +25,7 @@ from projectors.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
 
-_LEAST_REST = 4  # times as long as a copy took passes before the next one: a fifth of one core at most
+_LEAST_REST = 0.25  # times as long as a copy took passes before the next one
 _CHILD_S = 300.0  # longest run of the child
 
 
