@@ -109,7 +109,7 @@ def at(text: str) -> datetime:
 
 
 def test_they_give_what_the_source_gives_for_any_range(shop: Shop) -> None:
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(st.lists(orders, max_size=8), corrections, tiers, st.lists(ranges, min_size=2, max_size=5))
     @example([], {}, {}, [(None, None), (at("2026-01-01"), at("2026-01-01"))])
     def try_it(
