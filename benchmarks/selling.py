@@ -34,6 +34,7 @@ from projectors.run import captured_shapes, captured_tables, settle
 
 _CHANGES, _BATCHES, _WARM_UP = 10_000, 9, 3
 _CHANGES_PER_COMMIT = 1_000
+_MEMORY = "512MiB"  # more than the default: batches of changes all over ten million lines do not fit in that
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def main() -> None:
         live,
         tables,
         registry.load(settings.models).of_store("analytics"),
-        memory_limit=f"{settings.analytics_memory // 1_000}KB",
+        memory_limit=_MEMORY,
         limits=Limits.of(settings),
         shapes=captured_shapes(settings, tables),
         committed=committed,

@@ -203,9 +203,10 @@ class Settings(BaseSettings):
         default=2, ge=1, description="Most ad hoc statements that run at once; beyond them 503."
     )
     analytics_memory: ByteSize = Field(
-        default=ByteSize(512 << 20),
+        default=ByteSize(192 << 20),
         ge=64 << 20,
-        description="DuckDB's memory_limit in the analytics projector, in bytes; beyond it DuckDB uses a file.",
+        description="DuckDB's memory_limit in the analytics projector, in bytes; beyond it DuckDB uses a file. Ten million "
+        "order lines with changes to any of them want 512MiB.",
     )
 
     @property
