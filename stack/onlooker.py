@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import httpx
 
 from config.settings import Settings
 from projectors.checkpoint import lsn_value
-from stack.witness import Sight
+from stack.witness import Looker
 
 _INTERVAL_S = 0.02
 _AWAY_S = 0.1
@@ -36,49 +34,31 @@ LOOK = """
 """
 
 
-class Onlooker:
-    """A reader in a thread of its own; ``start``, then ``stop``. That the store does not answer is nothing to it."""
+class Onlooker(Looker):
+    """Looks at the analytics store. That it does not answer is nothing to it."""
 
     def __init__(self, settings: Settings) -> None:
+        super().__init__()
         self._url = f"http://{settings.analytics_address}/sql"
-        self._sight = Sight()
         self._last = 0
-        self._stop = threading.Event()
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def stop(self) -> Sight:
-        """End it. Raises what went wrong with looking."""
-        self._stop.set()
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-        return self._sight
 
     @property
     def looks(self) -> int:
         """How often it has seen orders so far."""
         return self._sight.looks
 
-    def _run(self) -> None:
-        try:
-            with httpx.Client(timeout=_TIMEOUT_S, trust_env=False) as client:
-                while not self._stop.wait(_INTERVAL_S):
-                    try:
-                        response = client.post(self._url, json={"sql": LOOK})
-                    except httpx.HTTPError:
-                        self._stop.wait(_AWAY_S)
-                        continue
-                    if response.status_code == 503:  # still loading
-                        continue
-                    response.raise_for_status()
-                    self._look(*response.json()["rows"][0])
-        except BaseException as exc:
-            self._failure = exc
+    def _look_on(self) -> None:
+        with httpx.Client(timeout=_TIMEOUT_S, trust_env=False) as client:
+            while not self._stop.wait(_INTERVAL_S):
+                try:
+                    response = client.post(self._url, json={"sql": LOOK})
+                except httpx.HTTPError:
+                    self._stop.wait(_AWAY_S)
+                    continue
+                if response.status_code == 503:  # still loading
+                    continue
+                response.raise_for_status()
+                self._look(*response.json()["rows"][0])
 
     def _look(self, position: str, orders: int, torn: list[int] | None) -> None:
         now = lsn_value(position)

@@ -54,15 +54,12 @@ class Sight:
     rewound: int = 0  #: times it was lower behind a crash of the server, which may forget what it has not flushed
 
 
-class Witness:
-    """A reader in a thread of its own; ``start``, then ``stop``."""
+class Looker:
+    """A reader in a thread of its own; ``start``, then ``stop``. Where it looks, and for what, its kinds say."""
 
-    def __init__(self, settings: Settings) -> None:
-        assert settings.queries_dsn is not None
-        self._dsn = settings.queries_dsn.get_secret_value()
+    def __init__(self) -> None:
         self._sight = Sight()
         self._stop = threading.Event()
-        self._last: tuple[str, int] = ("", 0)  # the server's start, the position
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -80,15 +77,32 @@ class Witness:
 
     def _run(self) -> None:
         try:
-            while not self._stop.is_set():
-                try:
-                    with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5) as connection:
-                        while not self._stop.wait(_INTERVAL_S):
-                            self._look(connection)
-                except psycopg.OperationalError:
-                    self._stop.wait(_RECONNECT_S)
+            self._look_on()
         except BaseException as exc:
             self._failure = exc
+
+    def _look_on(self) -> None:
+        """Look until it is to stop."""
+        raise NotImplementedError
+
+
+class Witness(Looker):
+    """Looks at the serving store."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        assert settings.queries_dsn is not None
+        self._dsn = settings.queries_dsn.get_secret_value()
+        self._last: tuple[str, int] = ("", 0)  # the server's start, the position
+
+    def _look_on(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with psycopg.connect(self._dsn, autocommit=True, connect_timeout=5) as connection:
+                    while not self._stop.wait(_INTERVAL_S):
+                        self._look(connection)
+            except psycopg.OperationalError:
+                self._stop.wait(_RECONNECT_S)
 
     def _look(self, connection: psycopg.Connection[tuple[str, str, list[int]]]) -> None:
         row = connection.execute(_LOOK).fetchone()

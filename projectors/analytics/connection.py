@@ -94,9 +94,8 @@ def forked(connection: Connection, memory_bytes: int) -> duckdb.DuckDBPyConnecti
     cursor = connection.raw.cursor()
     used = cursor.execute("select sum(memory_usage_bytes)::bigint from duckdb_memory()").fetchall()[0][0]
     cursor.execute(f"set memory_limit = '{(used + memory_bytes) // 1_000}KB'")
-    with suppress(
-        duckdb.OutOfMemoryException
-    ):  # the projector's own data lies there now; no file can be written anyway
+    # Refused while the projector's own data lies there; no file can be written anyway.
+    with suppress(duckdb.OutOfMemoryException):
         cursor.execute("set max_temp_directory_size = '0KB'")
     return cursor
 

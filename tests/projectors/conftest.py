@@ -19,6 +19,7 @@ from projectors import registry
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import Store
 from projectors.loop import Projector
+from projectors.read_model import Declarations
 from projectors.serving.store import ServingStore
 from projectors.watch import Watch
 from tests.projectors import ratings
@@ -186,6 +187,15 @@ def analytics(shop_database: str, tmp_path: Path) -> Iterator[Pipeline]:
     pipeline = Pipeline(shop_database, tmp_path, make)
     yield pipeline
     pipeline.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[AnalyticsStore]:
+    """An analytics store of no table, open."""
+    store = AnalyticsStore(tmp_path / "live.duckdb", (), Declarations(), memory_limit="100MB", shapes={})
+    store.open()
+    yield store
+    store.close()
 
 
 @pytest.fixture

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import duckdb
 import pytest
@@ -15,15 +13,6 @@ from projectors.analytics.answering import answer
 from projectors.analytics.connection import Connection
 from projectors.analytics.sql import Refused
 from projectors.analytics.store import AnalyticsStore
-from projectors.read_model import Declarations
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AnalyticsStore]:
-    store = AnalyticsStore(tmp_path / "live.duckdb", (), Declarations(), memory_limit="100MB", shapes={})
-    store.open()
-    yield store
-    store.close()
 
 
 def test_a_statement_that_waited_for_a_fork_until_its_time_was_up_is_stopped_all_the_same(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -13,21 +12,12 @@ from cdc.errors import Transient
 from config.settings import Settings
 from projectors.analytics.server import serving
 from projectors.analytics.store import AnalyticsStore
-from projectors.read_model import Declarations
 from stack.ports import free
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path, analytics_address=f"127.0.0.1:{free()[0]}")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[AnalyticsStore]:
-    store = AnalyticsStore(tmp_path / "live.duckdb", (), Declarations(), memory_limit="100MB", shapes={})
-    store.open()
-    yield store
-    store.close()
 
 
 def position(settings: Settings) -> str:

@@ -25,7 +25,7 @@ FILES = [
     "select * from read_blob('/proc/self/environ')",
     "select * from read_blob('/proc/self/fd/3')",
     "select * from read_json('/etc/passwd')",
-    "select * from read_parquet('/tmp/x.parquet')",
+    "select * from read_parquet('{directory}/x.parquet')",
     "select * from '/etc/passwd'",
     "from 'file:///etc/passwd'",
     "from 'http://127.0.0.1:1/x.csv'",
@@ -39,10 +39,10 @@ FILES = [
     "with x as (copy orders to '{live}.tmp/stolen.csv') select 1",
     "copy orders from '/etc/passwd'",
     "export database '{directory}/stolen'",
-    "import database '/tmp'",
+    "import database '{directory}'",
     "attach '{directory}/other.duckdb'",
     "attach '{live}' as again",
-    "load '/tmp/evil.duckdb_extension'",
+    "load '{directory}/evil.duckdb_extension'",
     "install httpfs",
 ]
 WRITES = [

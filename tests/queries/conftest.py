@@ -11,8 +11,7 @@ import pytest
 from config.settings import Settings
 from projectors.analytics import server
 from projectors.read_models import DECLARATIONS
-from stack.ports import free
-from tests.queries.harness import SCHEMA, Api, Projector, as_queries, serving
+from tests.queries.harness import SCHEMA, Api, Projector, alone, serving
 from tests.shop import Shop
 
 
@@ -27,19 +26,7 @@ def projector(store_database: str) -> Iterator[Projector]:
 @pytest.fixture
 def settings(store_database: str, tmp_path: Path) -> Settings:
     """Settings of a query server on the test's store; nothing else of the stack is there."""
-    ports = free(count=2)
-    return Settings(
-        data_dir=tmp_path,
-        queries_address=f"127.0.0.1:{ports[0]}",
-        analytics_address=f"127.0.0.1:{ports[1]}",
-        queries_dsn=as_queries(store_database),
-        kafka="127.0.0.1:1",
-        connect_url="http://127.0.0.1:1",
-        writer_address="127.0.0.1:1",
-        token_wait_s=5.0,
-        token_waiters=4,
-        currency="EUR",
-    )
+    return alone(store_database, tmp_path, token_wait_s=5.0, token_waiters=4, currency="EUR")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from pydantic import SecretStr
 from config.settings import Settings
 from projectors.read_models import DECLARATIONS
 from queries.app import create_app
+from stack.ports import free
 from tests.databases import eventually
 
 # As declared, but for columns that a test has no use for: it need not fill them.
@@ -117,6 +119,21 @@ def serving(settings: Settings) -> Iterator[Api]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def alone(store_database: str, data_dir: Path, **more: Any) -> Settings:
+    """Settings of a query server, and of an analytics endpoint, on a store; nothing else of the stack is there."""
+    ports = free(count=2)
+    return Settings(
+        data_dir=data_dir,
+        queries_address=f"127.0.0.1:{ports[0]}",
+        analytics_address=f"127.0.0.1:{ports[1]}",
+        queries_dsn=as_queries(store_database),
+        kafka="127.0.0.1:1",
+        connect_url="http://127.0.0.1:1",
+        writer_address="127.0.0.1:1",
+        **more,
+    )
 
 
 def as_queries(dsn: str) -> SecretStr:

@@ -13,8 +13,7 @@ from config.settings import Settings
 from projectors.analytics.server import serving as analytics_endpoint
 from projectors.analytics.store import AnalyticsStore
 from projectors.read_model import Declarations
-from stack.ports import free
-from tests.queries.harness import SCHEMA, as_queries, serving
+from tests.queries.harness import SCHEMA, alone, serving
 
 TABLES = """
     create table orders (id bigint, number varchar, customer_name varchar, status varchar, total decimal(12, 2),
@@ -36,18 +35,7 @@ TABLES = """
 @pytest.fixture
 def settings(store_database: str, tmp_path: Path) -> Settings:
     """Settings of a query server and an analytics endpoint; nothing else of the stack is there."""
-    ports = free(count=2)
-    return Settings(
-        data_dir=tmp_path,
-        queries_address=f"127.0.0.1:{ports[0]}",
-        analytics_address=f"127.0.0.1:{ports[1]}",
-        queries_dsn=as_queries(store_database),
-        kafka="127.0.0.1:1",
-        connect_url="http://127.0.0.1:1",
-        writer_address="127.0.0.1:1",
-        sql_rows=1000,
-        sql_timeout_s=3.0,
-    )
+    return alone(store_database, tmp_path, sql_rows=1000, sql_timeout_s=3.0)
 
 
 @pytest.fixture
