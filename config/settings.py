@@ -148,6 +148,15 @@ class Settings(BaseSettings):
     )
     models: str = Field(default="projectors.read_models", description="Python package that declares the read models.")
 
+    rebuild_swaps: bool = Field(
+        default=True,
+        description="Whether a read model that is rebuilt because its declaration changed takes the old one's place by "
+        "itself; false: when `readside rebuild` says so, after its diff.",
+    )
+    rebuild_former_s: float = Field(
+        default=3_600, ge=0, description="Seconds for which the former version is kept up, to be rolled back to."
+    )
+
     pulse_interval_s: float = Field(default=0.5, gt=0, description="Seconds between two pulses through the pipeline.")
     batch_changes: int = Field(default=10_000, ge=1, description="Most changes applied in one store transaction.")
     analytics_batch_changes: int = Field(
