@@ -47,10 +47,48 @@ class Candidate:
 _REBUILD: LiteralString = "select id, names, asked, state, swaps, wish, fingerprints, why from readside.rebuilds where "
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progressing:
+    """How the next version of one table comes on."""
+
+    name: str
+    state: Literal["keys", "rows", "indexes", "built"]
+    total: int | None  #: rows; None until their keys are listed
+    done: int
+    rate: float | None  #: rows per second since its building began, batches and all
+
+    @property
+    def eta_seconds(self) -> float | None:
+        """Until its rows are computed."""
+        return (self.total - self.done) / self.rate if self.total is not None and self.rate else None
+
+
 def under_way(connection: Connection) -> Rebuild | None:
     """The one that has not ended."""
     with connection.cursor(row_factory=class_row(Rebuild)) as cursor:
         return cursor.execute(_REBUILD + "state in ('asked', 'building', 'built')").fetchone()
+
+
+def by_id(connection: Connection, rebuild: int) -> Rebuild:
+    """One of which the id is known."""
+    with connection.cursor(row_factory=class_row(Rebuild)) as cursor:
+        found = cursor.execute(_REBUILD + "id = %(id)s", {"id": rebuild}).fetchone()
+    assert found is not None
+    return found
+
+
+def progress(connection: Connection) -> list[Progressing]:
+    """How the rebuild under way comes on, in the order of building."""
+    with connection.cursor(row_factory=class_row(Progressing)) as cursor:
+        return cursor.execute(
+            """
+            select name, state, total, done,
+                   case when done > 0
+                        then (done / nullif(extract(epoch from clock_timestamp() - rows_at), 0))::float end as rate
+              from readside.candidates
+             order by begun_at
+            """
+        ).fetchall()
 
 
 def latest_swapped(connection: Connection, former_s: float) -> Rebuild | None:
@@ -174,9 +212,11 @@ def add_candidate(connection: Connection, name: str, rebuild: int, *, built: boo
 def keys_listed(connection: Connection, name: str, keys: Identifier) -> None:
     """Note that this table holds its keys."""
     connection.execute(
-        SQL(
-            "update readside.candidates set state = 'rows', total = (select count(*) from {}) where name = %(name)s"
-        ).format(keys),
+        SQL("""
+            update readside.candidates
+               set state = 'rows', rows_at = now(), total = (select count(*) from {})
+             where name = %(name)s
+        """).format(keys),
         {"name": name},
     )
 
