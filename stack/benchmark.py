@@ -12,7 +12,7 @@ from stack.demo import running
 from stack.errors import StackError
 from stack.terminal import Output, data, talk
 
-_NAMES = ("analytics", "freshness", "hot-keys", "catch-up", "large-transaction", "product-page")
+_NAMES = ("analytics", "freshness", "hot-keys", "catch-up", "large-transaction", "product-page", "rebuild")
 
 
 def run(settings: Settings, name: str, *, output: Output | None) -> int:

@@ -21,7 +21,7 @@ from projectors.read_model import Declarations, ReadModel
 from projectors.serving import rebuilds
 from projectors.serving.comparison import Comparison, compare
 from projectors.serving.rebuilds import Progressing, Rebuild
-from stack import terminal
+from stack import recomputation, terminal
 from stack.errors import StackError
 from stack.snapshot import take_snapshot
 from stack.terminal import Output, data, talk
@@ -35,6 +35,17 @@ _TAKEN_UP_S = 15.0  # a projector looks twice a second, unless it is in a long b
 
 def run(settings: Settings, names: Sequence[str], *, origin: Origin, yes: bool, output: Output | None) -> int:
     """Rebuild these, or go on with the rebuild that is under way. Exit code 0 swapped, 1 left as it was."""
+    if names and (of_analytics := _of_analytics(_declared(settings), names)):
+        if len(of_analytics) < len(names):
+            raise StackError(f"{', '.join(of_analytics)} is of the analytics store; rebuild it by itself")
+        talk.print(
+            "They are computed anew in one transaction of the analytics store; until then the old rows are read."
+        )
+        if not _agreed("Compute them anew?", yes):
+            return 1
+        if origin == "snapshot":
+            take_snapshot(settings, f"readside rebuild {' '.join(names)} --from snapshot")
+        return recomputation.run(settings, names, output=output)
     with _serving(settings) as connection:
         rebuild = rebuilds.under_way(connection)
         if rebuild is None:
@@ -149,13 +160,13 @@ def _planned(declarations: Declarations, names: Sequence[str]) -> list[Any]:
     known = {one.name: one for one in declarations.maintained}
     if unknown := sorted(set(names) - known.keys()):
         raise StackError(f"there is no read model {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    if elsewhere := sorted(name for name in names if known[name].store != "serving"):
-        raise StackError(
-            f"{', '.join(elsewhere)} is of the analytics store, which builds what is declared otherwise when it starts; "
-            "`readside verify` compares it with the source"
-        )
     all_names = declarations.readers_of({known[name].reference for name in names}) | set(names)
     return [one for one in declarations.maintained if one.name in all_names]
+
+
+def _of_analytics(declarations: Declarations, names: Sequence[str]) -> list[str]:
+    stores = {one.name: one.store for one in declarations.maintained}
+    return [name for name in names if stores.get(name) == "analytics"]
 
 
 def _show_plan(connection: Connection, planned: Sequence[Any], origin: Origin) -> None:

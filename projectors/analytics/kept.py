@@ -76,6 +76,11 @@ class Kept:
         """The names of all that read one of these source tables, or something that does."""
         return self._declarations.readers_of(tables)
 
+    def with_readers(self, names: Collection[str]) -> frozenset[str]:
+        """These declared tables and all that read one of them, or something that does."""
+        references = [one.reference for one in self.maintained if one.name in names]
+        return self._declarations.readers_of(references) | frozenset(names)
+
     def prepare_declared(self, connection: Connection) -> frozenset[str]:
         """Make the tables that are missing or were built from another declaration; returns their names: now empty."""
         built = dict(connection.execute("select name, fingerprint from readside.declared").fetchall())

@@ -151,6 +151,18 @@ def application(settings: Settings, store: AnalyticsStore) -> Starlette:
             store.ask(Asked(Place(each.topic, each.partition, each.offset), each.action))
         return Response(status_code=202)
 
+    async def rebuild(_: Request) -> Response:
+        return _json(store.rebuilds.latest)
+
+    async def ask_rebuild(request: Request) -> Response:
+        try:
+            names = msgspec.json.decode(await request.body(), type=list[str])
+        except msgspec.MsgspecError as exc:
+            return _problem(_Problem("invalid-request", "The request cannot be read", 400, str(exc)))
+        if (asked := store.rebuilds.ask(names)) is None:
+            return _refusal(sql.Refused(503, "another rebuild is under way; ask again when it has ended"))
+        return _json(asked)
+
     async def alive(_: Request) -> Response:
         return Response(status_code=204)
 
@@ -160,6 +172,8 @@ def application(settings: Settings, store: AnalyticsStore) -> Starlette:
         Route("/state", state),
         Route("/dead-letters", dead_letters, methods=["GET"]),
         Route("/dead-letters", settle, methods=["POST"]),
+        Route("/rebuild", rebuild, methods=["GET"]),
+        Route("/rebuild", ask_rebuild, methods=["POST"]),
         Route("/livez", alive),
     ])  # fmt: skip
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -19,23 +18,20 @@ from cdc.shapes import Shapes
 from projectors.analytics import letters
 from projectors.analytics.confined import DEFAULT_LIMITS, Confinement, Limits
 from projectors.analytics.connection import Connection, checkpoint_if_due, drop_temporary, forked, opened, spilled
+from projectors.analytics.deriving import build, refresh, with_changes
 from projectors.analytics.incoming import Incoming
 from projectors.analytics.kept import Kept
-from projectors.analytics.mirror import changed_rows
 from projectors.analytics.mirroring import Mirroring
 from projectors.analytics.position import SCHEMA, move, read_checkpoint
 from projectors.analytics.quiet import Quiet
-from projectors.analytics.refresh import build_model, build_rollup, refresh_model, refresh_rollup
+from projectors.analytics.rebuild import Rebuild, Rebuilds, Recomputed
 from projectors.analytics.translated import translated
 from projectors.batch import Segment, net_changes
 from projectors.checkpoint import START, Checkpoint
 from projectors.letters import Asked, DeadLetter
 from projectors.read_model import Declarations
 from projectors.refusal import RecordOf, Undo, refused_among
-from projectors.rollup import Rollup
 from projectors.tally import Counts
-
-logger = logging.getLogger(__name__)
 
 _CHANGES_PER_SEGMENT = 20_000
 _MOST_PREPARED = 100_000  # changes that are made net all at once
@@ -71,6 +67,7 @@ class AnalyticsStore:
         self._moved = threading.Condition()
         self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self.checkpoint: Checkpoint = START
+        self.rebuilds = Rebuilds()
 
     @property
     def tables(self) -> frozenset[str]:
@@ -103,7 +100,7 @@ class AnalyticsStore:
             if self.checkpoint.phase == "streaming":
                 self._mirroring.tell_of_snapshot(made, self.checkpoint)
                 # What reads a table in doubt is built from the snapshot that is to come; nobody comes back for the rest.
-                self._build((made | self._kept.stale) - self._kept.doubted)
+                build(self._connection, self._kept, (made | self._kept.stale) - self._kept.doubted)
                 drop_temporary(self._connection)
         return self.checkpoint
 
@@ -121,10 +118,10 @@ class AnalyticsStore:
             position = checkpoint()
             if first:
                 self._mirroring.tell_of_snapshot(self._kept.history_columns, position)
-                self._build({declared.name for declared in self._kept.maintained})
+                build(self._connection, self._kept, {declared.name for declared in self._kept.maintained})
             else:
                 self._apply_snapshot(position)
-                self._build(self._kept.readers_of(doubtful) | self._kept.stale)
+                build(self._connection, self._kept, self._kept.readers_of(doubtful) | self._kept.stale)
             drop_temporary(self._connection)
             self._move(position)
         self._announce(position)
@@ -149,7 +146,7 @@ class AnalyticsStore:
                         self._mirroring.begin(name)
                         touched[name] = None
                     self._mirroring.apply(name, changes)
-            self._refresh(touched)
+            refresh(self._connection, self._kept, touched)
             drop_temporary(self._connection)
             self._move(checkpoint)
         self._announce(checkpoint)
@@ -197,8 +194,15 @@ class AnalyticsStore:
             return letters.stored_counts(cursor)
 
     def attend(self) -> bool:
-        """See Store. Nothing is: what is declared otherwise is built anew when the store is opened."""
-        return False
+        """See Store. A rebuild that was asked for is made whole at once, as one statement after the other allows."""
+        return self.rebuilds.take_up(self._rebuild)
+
+    def _rebuild(self, asked: Rebuild) -> Mapping[str, Recomputed]:
+        with self._transaction():
+            found = build(self._connection, self._kept, self._kept.with_readers(asked.names), compare=True)
+            drop_temporary(self._connection)
+        self._announce(self.checkpoint)
+        return found
 
     def rest(self) -> None:
         """See Store. DuckDB's lock on the file lasts as long as the process."""
@@ -236,38 +240,7 @@ class AnalyticsStore:
 
     def _apply_snapshot(self, position: Checkpoint) -> None:
         self._mirroring.apply_snapshot(position)
-        self._refresh([name for name in self._kept.tables if self._has_changes(name)])
-
-    def _has_changes(self, name: str) -> bool:
-        changed = changed_rows(self._kept.tables[name])
-        return self._connection.execute(f"select 1 from {changed} limit 1").fetchone() is not None
-
-    def _refresh(self, touched: Collection[str]) -> None:
-        """Bring everything that reads these tables to where they are."""
-        relations, captured = self._kept.relations, self._kept.captured
-        changed = {self._kept.tables[name].mirror for name in touched}
-        for declared in self._kept.maintained:
-            sources = [relations[name] for name in sorted(declared.sources & changed)]
-            if not sources:
-                continue
-            into, kept = relations[declared.reference], declared.reference in captured
-            if isinstance(declared, Rollup):
-                moved = refresh_rollup(self._connection, declared, into, sources[0], captured=kept)
-            else:
-                moved = refresh_model(self._connection, declared, into, sources, captured=kept)
-            if moved:
-                changed.add(declared.reference)
-
-    def _build(self, names: Collection[str]) -> None:
-        relations = self._kept.relations
-        for declared in self._kept.maintained:
-            if declared.name in names:
-                logger.info("building a declared table", extra={"action": "model_build", "model": declared.name})
-                into = relations[declared.reference]
-                if isinstance(declared, Rollup):
-                    build_rollup(self._connection, declared, into, relations[declared.of])
-                else:
-                    build_model(self._connection, declared, into, relations)
+        refresh(self._connection, self._kept, with_changes(self._connection, self._kept))
 
     def _move(self, checkpoint: Checkpoint) -> None:
         move(self._connection, checkpoint)

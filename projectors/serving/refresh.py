@@ -93,12 +93,25 @@ def keys_statement(model: ReadModel, relations: Mapping[str, Relation], keys: Id
 
 
 def slice_statement(model: ReadModel, columns: Sequence[str], keys: Identifier) -> Composed:
-    """Compute the rows of the keys numbered above ``after`` up to ``to``."""
-    some = SQL("select {} from {} where number > %(after)s and number <= %(to)s").format(names_list(model.key), keys)
-    prelude = SQL("affected as materialized ({}), fresh as materialized ({})").format(
-        some, _with_parameters(model.query)
+    """Compute the rows of the keys numbered above ``after`` up to ``to``, in a table that is kept up as it is filled.
+
+    A row that is there already was computed by a batch since, and whatever changed it after that computed it again: it is
+    left alone. So is the lack of one.
+    """
+    return SQL("""
+        insert into {target} ({columns})
+        with affected as materialized (select {key} from {keys} where number > %(after)s and number <= %(to)s)
+        select {columns} from ({query}
+        ) fresh
+         order by {key}
+        on conflict ({key}) do nothing
+    """).format(
+        target=Identifier("read_models", model.name),
+        columns=names_list(columns),
+        key=names_list(model.key),
+        keys=keys,
+        query=_with_parameters(model.query),
     )
-    return settle(Identifier("read_models", model.name), model.key, columns, prelude, None)
 
 
 def settle(
