@@ -46,6 +46,15 @@ class Versions:
     #: Of those that are built anew, each after what it reads: the next version by the name that it is to serve under.
     renewed: Mapping[str, Version] = field(default_factory=dict[str, Version])
     declarations: Declarations = field(default_factory=Declarations)
+    #: What the code declares otherwise, and is not built because that was refused before.
+    refused: frozenset[str] = frozenset()
+
+    @property
+    def old(self) -> frozenset[str]:
+        """The names of those that are kept up by a declaration that is not the code's any more."""
+        return frozenset(
+            n for n, of in self.kept.items() if n.endswith(FORMER) or n in self.renewed or n in self.refused
+        )
 
 
 def versions(
@@ -89,7 +98,7 @@ def versions(
     if all(built[names[name]].fingerprint == now[name] for name in begun):
         kept |= {names[name]: nexts[name] for name in begun}
     _complete(kept, built)
-    return _versions(kept, nexts)
+    return replace(_versions(kept, nexts), refused=frozenset(back))
 
 
 def _renewed(code: Declarations, names: Collection[str], built: Mapping[str, Built]) -> tuple[str, ...]:

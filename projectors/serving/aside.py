@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 from psycopg.sql import Composed
 
+_NAME = "readside rebuild aside"
 _OPTIONS = "-c jit=off -c work_mem=64MB -c maintenance_work_mem=128MB"
+
+
+def end_orphans(connection: psycopg.Connection[Any]) -> None:
+    """End what a projector that is gone has left running: its server does not notice before the statement is done."""
+    connection.execute(
+        """
+        select pg_terminate_backend(pid, 5000)
+          from pg_stat_activity
+         where application_name = %(name)s and datname = current_database() and usename = current_user
+        """,
+        {"name": _NAME},
+    )
 
 
 class Aside:
@@ -31,9 +45,7 @@ class Aside:
 
     def _run(self, dsn: str, statements: Sequence[Composed], together: bool) -> None:
         try:
-            with psycopg.connect(
-                dsn, autocommit=not together, application_name="readside rebuild", options=_OPTIONS
-            ) as connection:
+            with psycopg.connect(dsn, autocommit=not together, application_name=_NAME, options=_OPTIONS) as connection:
                 for statement in statements:
                     connection.execute(statement)
         except Exception as exc:  # told to whoever asks

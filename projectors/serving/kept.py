@@ -50,6 +50,11 @@ class Kept:
         """Bring the mirror in line with the source's tables; ``first``: the store holds nothing yet."""
         built, asked, refused = read_built(connection), asked_names(connection), refused_fingerprints(connection)
         self.versions = versions(self._code, built, asked=asked, refused=refused)
+        for name in sorted(self.versions.refused):
+            logger.warning(
+                "a read model stays as it was declared before: its new declaration was rolled back, cancelled or failed",
+                extra={"action": "declaration_refused", "model": name},
+            )
         remember_declarations(connection, self.versions.kept)
         self.declarations = self.versions.declarations
         tables = list(self.tables.values())

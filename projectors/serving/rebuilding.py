@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Identifier
 
 from cdc.errors import Fatal
 from projectors.declaration import NEXT
@@ -24,12 +24,12 @@ from projectors.read_model import ReadModel
 from projectors.refusal import Undo
 from projectors.rollup import Rollup
 from projectors.serving import rebuilds
-from projectors.serving.aside import Aside
+from projectors.serving.aside import Aside, end_orphans
 from projectors.serving.kept import Kept
 from projectors.serving.rebuilds import Candidate, Rebuild
 from projectors.serving.refresh import create_index, keys_statement, slice_statement
 from projectors.serving.rollup import build_rollup_statement
-from projectors.serving.schema import forget, make_next, measures_of
+from projectors.serving.schema import forget, indexes_statements, make_next, measures_of
 from projectors.serving.statements import Statements
 from projectors.serving.swapping import roll_back, swap
 from projectors.versions import Version
@@ -89,10 +89,11 @@ class Rebuilding:
         """In the transaction in which the store takes up its versions: begin or go on with what is to be built anew."""
         rebuild = rebuilds.under_way(connection)
         renewed = kept.versions.renewed
+        end_orphans(connection)
         wanted = {name: version.fingerprint for name, version in renewed.items()}
         if rebuild is not None and rebuild.state != "asked" and rebuild.fingerprints != wanted:
             self._discard(connection)
-            rebuilds.move(connection, rebuild.id, "cancelled", "the declarations changed once more")
+            rebuilds.outdate(connection, rebuild.id)
             rebuild = None
         if renewed and (rebuild is None or rebuild.state == "asked"):
             self._discard(connection)
@@ -161,10 +162,15 @@ class Rebuilding:
                 made = keys_statement(model, statements.relations, keys)
                 self._aside = Aside(self._dsn, made, together=True)
             else:
-                self._aside = Aside(self._dsn, self._indexes(connection, model), together=False)
+                self._aside = Aside(self._dsn, indexes_statements(connection, model), together=False)
             return False
-        if self._aside.running:
-            return False
+        try:
+            if self._aside.running:
+                return False
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error as exc:
+            raise _Failed(f"{candidate.name}: {exc.diag.message_primary} ({exc.sqlstate})") from exc
         self._aside = None
         with self._transaction():
             if candidate.state == "keys":
@@ -173,25 +179,6 @@ class Rebuilding:
                 rebuilds.candidate_built(connection, candidate.name, keys)
         self._reread(connection)
         return True
-
-    def _indexes(self, connection: Connection, model: ReadModel) -> list[Composed]:
-        """What makes them; those that an interrupted attempt left are dropped first."""
-        table = Identifier("read_models", model.name)
-        there = connection.execute(
-            """
-            select c.relname::text
-              from pg_index i
-              join pg_class c on c.oid = i.indexrelid
-             where i.indrelid = to_regclass(%(table)s)
-               and not exists (select from pg_constraint k where k.conindid = i.indexrelid)
-            """,
-            {"table": f"read_models.{model.name}"},
-        ).fetchall()
-        return [
-            *(SQL("drop index concurrently {}").format(Identifier("read_models", name)) for (name,) in there),
-            *(create_index(table, index, concurrently=True) for index in model.indexes),
-            SQL("analyze {}").format(table),
-        ]
 
     def _slice(
         self, connection: Connection, statements: Statements, candidate: Candidate, model: ReadModel, keys: Identifier

@@ -188,13 +188,19 @@ def move(connection: Connection, rebuild: int, state: str, why: str | None = Non
     connection.execute(
         """
         update readside.rebuilds
-           set state = %(state)s, wish = null, why = %(why)s,
+           set state = %(state)s, wish = case when %(state)s = 'built' then wish end, why = %(why)s,
                built_at = case when %(state)s = 'built' then now() else built_at end,
                ended_at = case when %(state)s = 'built' then null else now() end
          where id = %(id)s
         """,
         {"id": rebuild, "state": state, "why": why},
     )
+
+
+def outdate(connection: Connection, rebuild: int) -> None:
+    """End one of which the declarations have changed meanwhile. Nobody refused them: they may be built another time."""
+    move(connection, rebuild, "cancelled", "the declarations changed once more")
+    connection.execute("update readside.rebuilds set fingerprints = '{}' where id = %(id)s", {"id": rebuild})
 
 
 def add_candidate(connection: Connection, name: str, rebuild: int, *, built: bool) -> None:

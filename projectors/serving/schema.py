@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg.sql import SQL, Identifier, Literal
+from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from cdc.catalog import Column, Table
 from cdc.errors import Fatal
 from projectors.declaration import base_of, fingerprint
 from projectors.read_model import Declarations, History, ReadModel
 from projectors.rollup import Rollup
-from projectors.serving.refresh import create_history, create_read_model, index_of
+from projectors.serving.refresh import create_history, create_index, create_read_model, index_of
 from projectors.serving.relation import Relation, declared_relation, no_rows
 from projectors.serving.rollup import Measures, create_rollup, key_rollup
 from projectors.serving.values import column_type
@@ -64,8 +64,13 @@ def _prepare_enum(connection: Connection, column: Column) -> None:
             connection.execute(SQL("alter type {} add value {} {}").format(column_type(column), label, beside))
 
 
-def prepare_mirror_indexes(connection: Connection, declarations: Declarations) -> None:
-    """Make the indexes on the mirror that read models ask for, and drop those that none asks for any more."""
+def prepare_mirror_indexes(
+    connection: Connection, declarations: Declarations, old: Collection[str] = frozenset()
+) -> None:
+    """Make the indexes on the mirror that read models ask for, and drop those that none asks for any more.
+
+    ``old``: models of which the code declares another version by now; an index that cannot be made for one is left out.
+    """
     wanted: dict[str, tuple[str, str, LiteralString]] = {
         f"declared_{fingerprint((table, index))}": (model.name, table, index)
         for model in declarations.read_models
@@ -79,13 +84,18 @@ def prepare_mirror_indexes(connection: Connection, declarations: Declarations) -
     for name in there - wanted.keys():
         connection.execute(SQL("drop index {}").format(Identifier("mirror", name)))
     for name, (model, table, index) in wanted.items():
-        if name not in there:
-            with _blamed(f"{model} asks for an index on mirror.{table}"):
-                connection.execute(
-                    SQL("create index {} on {} {}").format(
-                        Identifier(name), Identifier("mirror", table), SQL(index_of(index))
-                    )
-                )
+        if name in there:
+            continue
+        create = SQL("create index {} on {} {}").format(
+            Identifier(name), Identifier("mirror", table), SQL(index_of(index))
+        )
+        with (
+            suppress(psycopg.ProgrammingError)
+            if model in old
+            else _blamed(f"{model} asks for an index on mirror.{table}"),
+            connection.transaction(),
+        ):
+            connection.execute(create)
 
 
 def prepare_declared(
@@ -181,6 +191,26 @@ def make_next(connection: Connection, version: Version, relations: Mapping[str, 
     with _blamed(base_of(declared.name)):
         _make(connection, replace(declared, indexes=()), relations, anew=False)
     note(connection, version)
+
+
+def indexes_statements(connection: Connection, model: ReadModel) -> list[Composed]:
+    """What makes a next version's indexes while it is written to; those that an interrupted attempt left are dropped first."""
+    table = Identifier("read_models", model.name)
+    there = connection.execute(
+        """
+        select c.relname::text
+          from pg_index i
+          join pg_class c on c.oid = i.indexrelid
+         where i.indrelid = to_regclass(%(table)s)
+           and not exists (select from pg_constraint k where k.conindid = i.indexrelid)
+        """,
+        {"table": model.reference},
+    ).fetchall()
+    return [
+        *(SQL("drop index concurrently {}").format(Identifier("read_models", name)) for (name,) in there),
+        *(create_index(table, index, concurrently=True) for index in model.indexes),
+        SQL("analyze {}").format(table),
+    ]
 
 
 def note(connection: Connection, version: Version) -> None:

@@ -195,6 +195,40 @@ def test_a_cancelled_rebuild_leaves_nothing_behind(shop):
     assert left == []
 
 
+def test_a_declaration_that_comes_back_is_built_again(shop):
+    shop.pipeline.commit(rated(1, 1, 5))
+    shop.project()
+    shop.declarations = declared_otherwise("anew")
+    shop.project(turns=1)
+    shop.declarations = DECLARATIONS
+    shop.project()
+    assert shop.states() == ["cancelled"]
+    shop.declarations = declared_otherwise("anew")
+    shop.project()
+    assert shop.states() == ["cancelled", "swapped"]
+    assert_as_expected(shop.pipeline, shop.dsn)
+
+
+def test_an_old_version_stands_still_when_the_source_takes_what_it_reads_and_the_new_one_does_not_read_it(shop):
+    shop.pipeline.commit(rated(1, 1, 5))
+    shop.project()
+    shop.pipeline.alter("alter table ratings drop column at")
+    fewer = replace(
+        ITEM_PAGE,
+        mirror_indexes={"ratings": ("(item_id, stars desc)",)},
+        query=ITEM_PAGE.query.replace("min(f.at)", "min(f.author)").replace(", at desc, author desc", ", author desc"),
+    )
+    latest = "order by l.at desc, l.author desc", "order by l.author desc"
+    fewer = replace(fewer, query=fewer.query.replace(*latest).replace("author, at", "author").replace("at desc, ", ""))
+    models = tuple(fewer if model is ITEM_PAGE else model for model in DECLARATIONS.read_models)
+    shop.declarations = replace(DECLARATIONS, read_models=models)
+    shop.project()
+    shop.pipeline.commit("insert into ratings values (1, 2, 3, 1, 'k', 'fine')")
+    shop.project()
+    assert shop.states() == ["swapped"]
+    assert shop.store("select first, latest from read_models.item_page where id = 1") == [(1, [2, 1])]
+
+
 def test_former_versions_are_forgotten_when_their_time_is_over(shop):
     shop.pipeline.commit(rated(1, 1, 5))
     shop.project()
