@@ -52,9 +52,7 @@ class Versions:
     @property
     def old(self) -> frozenset[str]:
         """The names of those that are kept up by a declaration that is not the code's any more."""
-        return frozenset(
-            n for n, of in self.kept.items() if n.endswith(FORMER) or n in self.renewed or n in self.refused
-        )
+        return frozenset(n for n in self.kept if n.endswith(FORMER) or n in self.renewed or n in self.refused)
 
 
 def versions(

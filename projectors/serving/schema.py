@@ -194,7 +194,7 @@ def make_next(connection: Connection, version: Version, relations: Mapping[str, 
 
 
 def indexes_statements(connection: Connection, model: ReadModel) -> list[Composed]:
-    """What makes a next version's indexes while it is written to; those that an interrupted attempt left are dropped first."""
+    """What makes a next version's indexes while it is written to; what an interrupted attempt left is dropped first."""
     table = Identifier("read_models", model.name)
     there = connection.execute(
         """
