@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     analytics_address: str = Field(
         default="127.0.0.1:8003", description="host:port of the analytics projector's own SQL endpoint (internal)."
     )
+    serving_metrics_address: str = Field(
+        default="127.0.0.1:8004", description="host:port of the serving projector's metrics (internal)."
+    )
     postgres_address: str = Field(default="127.0.0.1:5433", description="host:port of the native stack's PostgreSQL.")
     postgres_bin: Path | None = Field(
         default=None,

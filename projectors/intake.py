@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from cdc import canary
@@ -126,6 +126,14 @@ class Intake:
             partition = self.topic_of[change.table], change.partition
             waiting[partition] = waiting.get(partition, 0) + 1
         return waiting
+
+    def lacking(self, partitions: Collection[Partition]) -> set[Partition]:
+        """Those of which the next transaction lacks rows, or its END; none when it was torn off and never gets whole."""
+        lacking = self.assembler.lacking()
+        topics = {topic for topic, table in self.topics.items() if table.qualified in lacking} | {
+            self.transaction_topic
+        }
+        return {partition for partition in partitions if partition[0] in topics}
 
     def repeated(self) -> None:
         """Count what the assembler found to be repeated."""
