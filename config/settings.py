@@ -123,6 +123,14 @@ class Settings(BaseSettings):
     tables: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Captured tables, schema.table, comma separated; empty: every one with a primary key."
     )
+    wal_alarm_s: float = Field(
+        default=600.0,
+        ge=0,
+        description="Seconds to the end of room for the slot's WAL below which capture is degraded.",
+    )
+    wal_alarm_bytes: ByteSize = Field(
+        default=ByteSize(2 << 30), ge=0, description="WAL kept for the slot, in bytes, from which capture is degraded."
+    )
     history_lost: Literal["stop", "snapshot"] = Field(
         default="stop",
         description="What the connector's supervision does when the slot is gone or lost: stop, or take a new snapshot.",
