@@ -179,6 +179,9 @@ class Settings(BaseSettings):
         description="Least seconds between two published copies of the analytics store (<data-dir>/analytics.duckdb).",
     )
 
+    otlp_endpoint: str = Field(
+        default="", description="Base URL of an OpenTelemetry collector that traces go to by OTLP/HTTP; empty: none."
+    )
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$", description="The shop's one currency, ISO 4217.")
     idempotency_ttl_s: float = Field(
         default=86_400, gt=0, description="Seconds for which the answer to an Idempotency-Key is kept."

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from cdc.errors import Fatal, Transient
 from config.logs import configure_logging
 from config.settings import Settings
+from config.tracing import configure_tracing
 from projectors import run
 from projectors.endpoint import answering
 from projectors.metrics import Metrics
@@ -32,6 +33,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     settings = Settings()
+    configure_tracing(settings, f"readside-projector-{sys.argv[1]}")
     run.settle()
     metrics = Metrics(sys.argv[1])
     with ExitStack() as held:

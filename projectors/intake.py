@@ -15,6 +15,7 @@ from cdc.poison import locate
 from cdc.reader import LogReader, Record, require_same_topic
 from config.settings import Settings
 from projectors.tally import Tally
+from projectors.tracing import Traces
 
 
 class Intake:
@@ -42,6 +43,7 @@ class Intake:
         self.generation = 0  #: of the snapshot that the store was loaded from last
         self.superseded = False  #: a record of a later snapshot was read
         self.poisoned: set[int] = set()  #: transactions in which something could not be understood
+        self.traces: Traces | None = None  #: where somebody records them
         self.outside: list[Change] = []  #: what could not be understood and names no transaction; taken with a batch
         self.assembler = self._assembler({})
 
@@ -92,6 +94,8 @@ class Intake:
                 self.assembler.passed(partition, offset)
                 tally.ignore(partition, "logical message")
                 self._see_canary(value)
+                if self.traces is not None:
+                    self.traces.see(value)
                 return None
             change = decode_change(value, record.key, record.headers, partition[1], offset)
         except Poison as exc:

@@ -89,6 +89,7 @@ class Projector:
             self._settings.dead_letters,
         )
         if self._metrics is not None:
+            self._intake.traces = self._metrics.traces
             self._metrics.begun(checkpoint, self._tally.counts, lambda: self._intake.assembler.buffered)
         if checkpoint.phase == "streaming":
             self._intake.generation = checkpoint.state.get("generation", 1)

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from cdc.assembler import Partition, Transaction
 from projectors.checkpoint import Checkpoint
 from projectors.tally import Counts
+from projectors.tracing import traces_of
 
 _APPLY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _FRESH_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0)
@@ -61,6 +62,7 @@ class Metrics:
         self._streaming = gauge("streaming", "1 while the stream is followed, 0 before a first snapshot is loaded.")
         gauge("lag_seconds", "Age of what the store shows; pulses keep it low while nothing is written.", self._lag)
         gauge("buffered_changes", "Changes read from Kafka that wait for their transaction.", lambda: self._buffered())
+        self.traces = traces_of(projector)  #: they are told of the same batches
         self._committed_us: int | None = None
         self._buffered: Callable[[], float] = lambda: 0.0
         self._seen: Mapping[Kind, int] = {}
@@ -76,6 +78,8 @@ class Metrics:
     def applied(self, transactions: Sequence[Transaction], checkpoint: Checkpoint, began: float) -> None:
         """A batch has been committed, or a snapshot; ``began`` by ``time.perf_counter``."""
         now = time.time()
+        if self.traces is not None:
+            self.traces.applied(transactions, began, checkpoint.end_lsn)
         self._apply.observe(time.perf_counter() - began)
         for transaction in transactions[:: max(1, len(transactions) // _LATENCIES)]:
             if transaction.changes:  # a pulse is nobody's write
