@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cdc import canary
 from cdc.assembler import Assembler, Partition
@@ -15,7 +15,9 @@ from cdc.poison import locate
 from cdc.reader import LogReader, Record, require_same_topic
 from config.settings import Settings
 from projectors.tally import Tally
-from projectors.tracing import Traces
+
+if TYPE_CHECKING:
+    from projectors.tracing import Traces
 
 
 class Intake:

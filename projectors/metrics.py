@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from cdc.assembler import Partition, Transaction
 from projectors.checkpoint import Checkpoint
 from projectors.tally import Counts
-from projectors.tracing import traces_of
+
+if TYPE_CHECKING:
+    from projectors.tracing import Traces
 
 _APPLY_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _FRESH_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0)
@@ -62,7 +66,7 @@ class Metrics:
         self._streaming = gauge("streaming", "1 while the stream is followed, 0 before a first snapshot is loaded.")
         gauge("lag_seconds", "Age of what the store shows; pulses keep it low while nothing is written.", self._lag)
         gauge("buffered_changes", "Changes read from Kafka that wait for their transaction.", lambda: self._buffered())
-        self.traces = traces_of(projector)  #: they are told of the same batches
+        self.traces = _traces_of(projector)  #: they are told of the same batches
         self._committed_us: int | None = None
         self._buffered: Callable[[], float] = lambda: 0.0
         self._seen: Mapping[Kind, int] = {}
@@ -113,6 +117,14 @@ class Metrics:
 
     def _lag(self) -> float:
         return 0.0 if self._committed_us is None else max(0.0, time.time() - self._committed_us / 1e6)
+
+
+def _traces_of(projector: str) -> Traces | None:
+    if "opentelemetry.sdk.trace" not in sys.modules:  # nobody would record them: not even the import is paid for
+        return None
+    from projectors.tracing import Traces
+
+    return Traces(projector)
 
 
 def _totals(counts: Mapping[Partition, Counts]) -> Mapping[Kind, int]:

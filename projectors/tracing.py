@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from opentelemetry import trace
-from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace import Link, SpanKind, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from cdc.assembler import Transaction
@@ -28,9 +28,10 @@ Span = tuple[int, int, int]  # when it began and ended, in nanoseconds since 197
 class Traces:
     """The traces of the transactions on their way into one store."""
 
-    def __init__(self, projector: str) -> None:
+    def __init__(self, projector: str, provider: TracerProvider | None = None) -> None:
+        """``provider``: who records the spans; by default the one that was set up for the process."""
         self._projector = projector
-        self._tracer = trace.get_tracer("readside.projectors")
+        self._tracer = trace.get_tracer("readside.projectors", tracer_provider=provider)
         self._propagator = TraceContextTextMapPropagator()
         self._coming: dict[int, Link] = {}  # by transaction, until it is applied
         self._without: dict[int, Span] = {}  # by transaction that was applied, for a trace that comes late
@@ -77,11 +78,6 @@ class Traces:
             start_time=began,
             attributes={"readside.store": self._projector, "readside.end_lsn": lsn_text(end_lsn)},
         ).end(ended)
-
-
-def traces_of(projector: str) -> Traces | None:
-    """The traces of a projector; None where no SDK was set up, so that nobody records them."""
-    return None if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider) else Traces(projector)
 
 
 def _bounded(kept: dict[int, Link] | dict[int, Span]) -> None:
