@@ -10,10 +10,11 @@ from queries.wal import Slot
 
 #: Of looks: less tells of a burst, or of a transaction under way, as if it would go on for ever.
 TREND_S = 30.0
+DAY_S = 86_400.0
 CLOCKS_S = 2.0  # that two machines' clocks may differ before anybody need care
 
 _OLDEST = "`select pid, xact_start from pg_stat_activity order by xact_start limit 1` says which"
-_WHO_READS = "see transport; `./readside doctor` says what Connect lacks"
+_WHO_READS = "why is said of transport (`./readside status`); `./readside doctor` says what Connect lacks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ def judged(slot: Slot | None, alarm: Alarm) -> Hop:
 def _state(slot: Slot, alarm: Alarm, full_s: float | None) -> tuple[State, str]:
     retained = slot.retained_bytes or 0
     kept = f"the slot keeps {retained / 1e6:,.0f} MB of WAL"
-    soon = "" if full_s is None else f", and there is no room for more in {full_s:,.0f} s"
+    soon = f", and there is no room for more in {full_s:,.0f} s" if full_s is not None and full_s < DAY_S else ""
     if slot.wal_status == "lost":
         return "down", f"the slot lost WAL that it needed (max_slot_wal_keep_size): changes are gone; {BEGIN_ANEW}"
     if slot.wal_status == "unreserved":

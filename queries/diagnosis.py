@@ -80,7 +80,7 @@ def _component(sight: Sight, name: str, seen: Seen[Any]) -> Component:
     noted = sight.supervised.get(name)
     state, why = seen.state, seen.why(name)
     if noted and noted.error:
-        state, why = "down", noted.error
+        state, why = "down", _remedied(noted.error)
     elif noted and seen.fault and not noted.running:
         why = f"is not running; the supervisor starts it again; see its log, {name}.log"
     elif noted and seen.fault and noted.paused:
@@ -100,8 +100,10 @@ def _serving_projector(sight: Sight) -> Seen[None]:
 def hops(sight: Sight) -> tuple[Hop, ...]:
     """Every step, in the order the data takes them."""
     capture, transport = _capture(sight), _transport(sight)
-    # What a store waits for is said of the store too: the first that is not well of all before it.
-    before = next((hop.why for hop in (transport, capture) if hop.state in ("degraded", "down")), "")
+    # What a store waits for is said of the store too: the first that is not well of all before it, but for a slot that
+    # nobody reads, which is Connect's doing.
+    steps = (capture, transport) if sight.slot.fault else (transport, capture)
+    before = next((hop.why for hop in steps if hop.state in ("degraded", "down")), "")
     return (
         capture,
         transport,
@@ -132,7 +134,7 @@ def _connector(sight: Sight) -> tuple[State, str]:
         return "down", _named(sight, "connect", sight.connector)
     supervision = sight.supervised.get("connector")
     if supervision and supervision.error:
-        return "down", supervision.error
+        return "down", _remedied(supervision.error)
     if sight.connector.value is None:
         waits = f": {supervision.waits}" if supervision and supervision.waits else ""
         return "down", f"Connect does not know the connector yet{waits}; its supervision makes it"
@@ -141,6 +143,11 @@ def _connector(sight: Sight) -> tuple[State, str]:
         on = f"`curl -X PUT {sight.connector_url}/resume`"
         return "down", f"the connector is {connector}: somebody told it to be; let it go on: {on}"
     if connector != "RUNNING" or task != "RUNNING":
+        if sight.slot.fault:
+            return (
+                "down",
+                f"the connector's task is {task}, as it has no database; {_named(sight, 'postgres', sight.slot)}",
+            )
         return "down", (
             f"the connector is {connector}, its task {task}; its supervision starts it again; why it failed is in "
             f"connect.log and in `curl {sight.connector_url}/status`"
@@ -229,7 +236,7 @@ def _waits(sight: Sight, name: str) -> str:
 
 def _remedied(waits: str) -> str:
     """What a process says it waits for, with what to do where its words do not tell."""
-    if "DiskFull" in waits:
+    if "DiskFull" in waits or "No space left" in waits:
         return f"{waits}: its disk is full; free some space there (`df -h`), it goes on by itself"
     return waits
 

@@ -247,7 +247,7 @@ def _waits(logs: Path, name: str) -> str:
         if b'"%s"' % action.encode() in line:
             with contextlib.suppress(msgspec.MsgspecError):
                 said = msgspec.json.decode(line, type=_Said)
-                return said.message if said.at > newest else ""
+                return " ".join(said.message.split()) if said.at > newest else ""
     return ""
 
 

@@ -97,6 +97,19 @@ def test_what_a_process_waits_for_is_why_its_store_is_late() -> None:
     assert never.state == "down" and never.why.startswith(words)
 
 
+def test_a_database_that_is_gone_is_why_its_connector_failed_and_nothing_comes() -> None:
+    gone = replace(ALL_WELL, slot=SILENT, connector=Seen(value=("RUNNING", "FAILED")), analytics=store(age_s=9))
+    assert states(gone) == {"postgres": "down", "capture": "down", "transport": "down", "analytics": "degraded"}
+    assert all("postgres: does not answer" in hop(gone, name).why for name in ("capture", "transport", "analytics"))
+
+
+def test_a_disk_that_is_full_is_said_with_what_to_do() -> None:
+    words = "the analytics store refused: IO Error: Could not write file: No space left on device"
+    noted = {"projector-analytics": Supervised(name="projector-analytics", error=words)}
+    stopped = component(replace(ALL_WELL, supervised=noted), "projector-analytics")
+    assert stopped.state == "down" and stopped.why.startswith(words) and "df -h" in stopped.why
+
+
 def no_store() -> Any:
     seen = store().value
     assert seen is not None
