@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import json
 import logging
 import re
+import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import psycopg
@@ -90,6 +96,61 @@ def test_a_log_line_is_json_in_utc_and_an_exceptions_text_is_not_in_it(store_dat
     assert (told["level"], told["action"]) == ("error", "failed")
     assert [each["type"] for each in told["exception"]] == ["RuntimeError", "UniqueViolation"]
     assert told["exception"][1]["sqlstate"] == "23505" and "test_observability.py" in told["exception"][0]["frames"][-1]
+
+
+def python(program: str, *arguments: str) -> str:
+    """What a process of its own says: an SDK is set up for a whole process."""
+    ran = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+def test_without_an_endpoint_a_projector_does_not_even_import_opentelemetry() -> None:
+    program = (
+        "import sys, projectors.__main__; from config.settings import Settings;"
+        "from config.tracing import configure_tracing;"
+        "from projectors.metrics import Metrics; configure_tracing(Settings(), 'x'); print(Metrics('serving').traces);"
+        "print(any(name.startswith('opentelemetry') for name in sys.modules))"
+    )
+    assert python(program).split() == ["None", "False"]
+
+
+def test_with_an_endpoint_spans_are_sent_to_the_collector() -> None:
+    program = (
+        "import sys; from config.settings import Settings; from config.tracing import configure_tracing;"
+        "configure_tracing(Settings(otlp_endpoint=sys.argv[1]), 'readside-test'); from opentelemetry import trace;"
+        "from projectors.metrics import Metrics; print(Metrics('serving').traces is not None);"
+        "trace.get_tracer('test').start_span('a-span').end()"
+    )
+    with collector() as (endpoint, received):
+        assert python(program, endpoint) == "True"
+    assert [path for path, _ in received] == ["/v1/traces"]
+    assert b"readside-test" in received[0][1] and b"a-span" in received[0][1]
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """Takes what is posted to it: its URL, and the paths and bodies that came in."""
+    received: list[tuple[str, bytes]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append((self.path, gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", received
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture

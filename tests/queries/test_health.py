@@ -149,6 +149,8 @@ def test_the_slot_is_seen_with_the_cdc_role(settings: Settings, shop_database: s
     seen = collect(settings.model_copy(update={"source_dsn": SecretStr(cdc), "slot": name}))
     capture = next(hop for hop in seen.hops if hop.name == "capture")
     assert (capture.state, capture.figures["wal_status"]) == ("degraded", "reserved")
+    assert capture.figures["wal_rate_bytes_per_s"] >= 0, "a first look looks twice"
+    assert abs(capture.figures["clock_ahead_ms"]) < 1000, "the server is of this machine"
     assert str(password) in str(seen.addresses.shop_dsn)
     assert str(password) not in json.dumps(seen.masked.to_json())
 
