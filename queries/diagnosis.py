@@ -205,18 +205,16 @@ def _age(sight: Sight, seen: Seen[StoreView]) -> float | None:
 def _lateness(
     sight: Sight, projector: str, position: Position, lag_changes: int | None, age_s: float | None, before: str
 ) -> tuple[State, str]:
-    waits = _remedied(_waits(sight, projector))
+    process = next(each for each in components(sight) if each.name == projector)
+    cause = f"{projector}: {process.why}" if process.state == "down" else _remedied(_waits(sight, projector))
     if position.phase == "snapshot":
-        return "degraded", waits or "the first snapshot is being loaded"
+        return "degraded", cause or before or "the store is being opened, or its first snapshot loaded"
     if age_s is not None and age_s < -CLOCKS_S:
         return "degraded", clocks_differ(-age_s)
     if age_s is None or age_s <= sight.stale_s:
         return "ok", ""
-    process = next(each for each in components(sight) if each.name == projector)
-    if process.state == "down":
-        return "degraded", f"{projector}: {process.why}"
-    if waits:
-        return "degraded", waits
+    if cause:
+        return "degraded", cause
     if before:
         return "degraded", f"nothing has come for {age_s:,.0f} s: {before}"
     if lag_changes:

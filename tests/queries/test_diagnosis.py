@@ -61,6 +61,15 @@ def test_a_store_whose_projector_is_down_says_that_it_is_why() -> None:
     assert hop(dead, "serving").why.startswith("projector-serving: is not running")
 
 
+def test_a_first_snapshot_that_cannot_come_says_what_is_in_its_way() -> None:
+    loading = replace(ALL_WELL, serving=store(phase="snapshot"))
+    assert "first snapshot" in hop(loading, "serving").why
+    failed = replace(loading, connector=Seen(value=("RUNNING", "FAILED")))
+    assert "its task FAILED" in hop(failed, "serving").why
+    dead = replace(loading, projector=SILENT, supervised={"projector-serving": Supervised(name="projector-serving")})
+    assert "is not running" in hop(dead, "serving").why
+
+
 def test_a_serving_projector_elsewhere_lives_as_long_as_its_store_moves() -> None:
     assert states(replace(ALL_WELL, projector=SILENT)) == {}
     still = replace(ALL_WELL, projector=SILENT, serving=store(age_s=9))
