@@ -44,9 +44,7 @@ class Settings(BaseSettings):
     analytics_address: str = Field(
         default="127.0.0.1:8003", description="host:port of the analytics projector's own SQL endpoint (internal)."
     )
-    serving_metrics_address: str = Field(
-        default="127.0.0.1:8004", description="host:port of the serving projector's metrics (internal)."
-    )
+    serving_metrics_address: str = Field(default="127.0.0.1:8004", description="The same of the serving one's metrics.")
     postgres_address: str = Field(default="127.0.0.1:5433", description="host:port of the native stack's PostgreSQL.")
     postgres_bin: Path | None = Field(
         default=None,
@@ -124,9 +122,7 @@ class Settings(BaseSettings):
         default=(), description="Captured tables, schema.table, comma separated; empty: every one with a primary key."
     )
     wal_alarm_s: float = Field(
-        default=600.0,
-        ge=0,
-        description="Seconds to the end of room for the slot's WAL below which capture is degraded.",
+        default=600.0, ge=0, description="Seconds of room for WAL below which capture is degraded."
     )
     wal_alarm_bytes: ByteSize = Field(
         default=ByteSize(2 << 30), ge=0, description="WAL kept for the slot, in bytes, from which capture is degraded."
@@ -159,6 +155,15 @@ class Settings(BaseSettings):
     )
     models: str = Field(default="projectors.read_models", description="Python package that declares the read models.")
 
+    rebuild_swaps: bool = Field(
+        default=True,
+        description="Whether a read model that is rebuilt because its declaration changed takes the old one's place by "
+        "itself; false: when `readside rebuild` says so, after its diff.",
+    )
+    rebuild_former_s: float = Field(
+        default=3_600, ge=0, description="Seconds for which the former version is kept up, to be rolled back to."
+    )
+
     pulse_interval_s: float = Field(default=0.5, gt=0, description="Seconds between two pulses through the pipeline.")
     batch_changes: int = Field(default=10_000, ge=1, description="Most changes applied in one store transaction.")
     analytics_batch_changes: int = Field(
@@ -180,7 +185,7 @@ class Settings(BaseSettings):
     )
 
     otlp_endpoint: str = Field(
-        default="", description="Base URL of an OpenTelemetry collector that traces go to by OTLP/HTTP; empty: none."
+        default="", description="URL of an OpenTelemetry collector (OTLP/HTTP); empty: no traces."
     )
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$", description="The shop's one currency, ISO 4217.")
     idempotency_ttl_s: float = Field(

@@ -101,6 +101,11 @@ class Store(Protocol):
         """What became of the records read so far, as of a checkpoint."""
         ...
 
+    def attend(self) -> bool:
+        """Called again and again between two batches: do some of what is under way in the store itself, such as a rebuild,
+        for no longer than a commit may wait; False when nothing is to be done at once."""
+        ...
+
     def rest(self) -> None:
         """Called again and again while there is nothing to apply: a store that others can write to shows that this
         projector lives, and notices that it was replaced."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
 
 StoreName = Literal["serving", "analytics"]
+
+#: What stands behind the name of a version that is not the one that serves (projectors/versions.py).
+NEXT: Final = "__next"
+FORMER: Final = "__former"
 
 _READ = re.compile(r'\b(mirror|rollups|read_models)\.(?:(\w+)|"((?:[^"]|"")+)")')
 _NO_CODE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -33,6 +37,17 @@ def code(sql: str) -> str:
     return " ".join(_NO_CODE.sub(lambda found: "''" if found[0].startswith("'") else " ", sql).split())
 
 
+def renamed(sql: str, names: Mapping[str, str]) -> str:
+    """SQL that reads other declared tables than it says: by their names, in any case."""
+
+    def other(found: re.Match[str]) -> str:
+        schema, word, quoted = found.groups()
+        name = names.get(word.lower() if word else quoted.replace('""', '"'))
+        return found[0] if name is None or schema == "mirror" else f"{schema}.{name}"
+
+    return _READ.sub(other, sql)
+
+
 def mentions(sql: str, word: str) -> bool:
     """Whether SQL holds this word, in any case."""
     return re.search(rf"\b{re.escape(word)}\b", code(sql), re.IGNORECASE) is not None
@@ -45,8 +60,13 @@ def fingerprint(parts: Iterable[str]) -> str:
 
 def require_name(name: str) -> None:
     """Raises DeclarationError for what is no name of a table."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", name):
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", base_of(name)):
         raise DeclarationError(f"{name!r} is no name for a table: lower case letters, digits, underscores, at most 48")
+
+
+def base_of(name: str) -> str:
+    """The name that a version of a declared table has when it is the one that serves."""
+    return name.removesuffix(NEXT).removesuffix(FORMER)
 
 
 def listed(names: Iterable[str]) -> str:

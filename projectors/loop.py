@@ -191,9 +191,9 @@ class Projector:
         begins = starts(self._reader, intake.topics_read, checkpoint.state)
         self._reader.assign(begins)
         self._partitions = frozenset(begins)
-        committed_at = looked_at = 0.0
+        committed_at, looked_at, attending = 0.0, 0.0, False
         while not stop.is_set():
-            behind = intake.assembler.has_whole  # there was no room for it, or it was too much at once
+            behind = intake.assembler.has_whole or attending  # no room for it, or too much at once
             enough = intake.assembler.buffered >= self._settings.batch_changes
             wait_s = 0.0 if enough else max(0.0, committed_at + self._interval_s - time.monotonic())
             if wait_s > 0:
@@ -204,9 +204,10 @@ class Projector:
                 if intake.superseded:
                     return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
             if self._watch is not None and self._watch.changed is not None:
-                raise Transient(f"{self._watch.changed} changed at the source; beginning anew with its catalogue")
-            if applying.idle:
+                raise _begin_anew(self._watch)
+            if applying.idle or attending:
                 applying.finish()
+                attending = self._store.attend()
                 self._store.rest()
                 if time.monotonic() - looked_at > LOOK_S:
                     looked_at = time.monotonic()
@@ -239,11 +240,9 @@ class Projector:
 
     def _hold_back(self, unread: Collection[Partition] | None = None) -> None:
         """``unread``: the partitions of which anything is to come; all of them by default."""
-        wanted = unread
-        if self._intake.assembler.buffered > self._settings.buffered_changes:
-            # A backlog is not read evenly: without this, one topic's rows would pile up until the others catch up.
-            wanted = self._intake.lacking(unread or self._partitions) or unread
-        self._reader.only(wanted)
+        # A backlog is not read evenly: without this, one topic's rows would pile up until the others catch up.
+        full = self._intake.assembler.buffered > self._settings.buffered_changes
+        self._reader.only((self._intake.lacking(unread or self._partitions) or unread) if full else unread)
 
     def _after(self, taken: Sequence[Transaction], before: Checkpoint) -> tuple[Sequence[Transaction], Checkpoint]:
         """What of these transactions is applied, and where the store stands then."""
@@ -283,10 +282,7 @@ class Projector:
                 apply(checkpoint)
             except Fatal as exc:
                 if self._watch is not None and not self._watch.look():
-                    # A value of a type that the mirror does not have yet.
-                    raise Transient(
-                        f"{self._watch.changed} changed at the source; beginning anew with its catalogue"
-                    ) from exc
+                    raise _begin_anew(self._watch) from exc  # a value of a type that the mirror does not have yet
                 if not isinstance(exc, Refused):
                     raise
                 transactions, checkpoint = self._parked.refuse(exc, transactions, checkpoint)
@@ -297,3 +293,7 @@ class Projector:
     def _observe(self, transactions: Sequence[Transaction], checkpoint: Checkpoint, began: float) -> None:
         if self._metrics is not None:
             self._metrics.applied(transactions, checkpoint, began)
+
+
+def _begin_anew(watch: Watch) -> Transient:
+    return Transient(f"{watch.changed} changed at the source; beginning anew with its catalogue")

@@ -21,6 +21,7 @@ from projectors import registry
 from projectors.checkpoint import Store
 from projectors.loop import Projector
 from projectors.metrics import Metrics
+from projectors.serving.rebuilding import Policy
 from projectors.serving.store import ServingStore
 from projectors.watch import watching
 
@@ -31,7 +32,10 @@ def serving(settings: Settings, stop: threading.Event, metrics: Metrics) -> None
     tables = captured_tables(settings)
     declarations = registry.load(settings.models).of_store("serving")
     shapes = captured_shapes(settings, tables)
-    store = ServingStore(dsn, tables, declarations, shapes=shapes, parks=lambda table: parks(settings, table))
+    policy = Policy(swaps=settings.rebuild_swaps, former_s=settings.rebuild_former_s)
+    store = ServingStore(
+        dsn, tables, declarations, shapes=shapes, parks=lambda table: parks(settings, table), policy=policy
+    )
     _project(settings, store, tables, shapes, stop, metrics)
 
 

@@ -148,7 +148,7 @@ def serving(dsn: str) -> StoreView:
                         when d.dead_letters > 0 then d.dead_letters || ' dead letters' end
               from readside.declared d
               join pg_stat_user_tables s on s.schemaname = 'read_models' and s.relname = d.name
-             where d.kind = 'read_model'
+             where d.kind = 'read_model' and d.name !~ '__(next|former)$'
              order by d.name
             """
         ).fetchall()

@@ -196,6 +196,10 @@ class AnalyticsStore:
         with closing(self.cursor()) as cursor:
             return letters.stored_counts(cursor)
 
+    def attend(self) -> bool:
+        """See Store. Nothing is: what is declared otherwise is built anew when the store is opened."""
+        return False
+
     def rest(self) -> None:
         """See Store. DuckDB's lock on the file lasts as long as the process."""
 

@@ -15,8 +15,10 @@ from projectors.parking import parked_with, without
 from projectors.read_model import Declarations, History
 from projectors.serving.following import follow_source, make_anew, remember, remembered
 from projectors.serving.parked import failing, note_parked
-from projectors.serving.schema import require_unambiguous
+from projectors.serving.rebuilds import asked_names, refused_fingerprints
+from projectors.serving.schema import read_built, remember_declarations, require_unambiguous
 from projectors.serving.statements import Statements
+from projectors.versions import Versions, versions
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +33,9 @@ class Kept:
     ) -> None:
         """See ServingStore."""
         self.tables = {table.qualified: table for table in tables}  #: by schema.table
+        self._code = declarations
         self.declarations = declarations
+        self.versions = Versions(kept={})
         self._followed = declarations  # those that read nothing that is parked
         self.histories: Mapping[str, Sequence[History]] = {}  #: by schema.table
         self.with_history: frozenset[str] = frozenset()  #: tables of which there is a history
@@ -40,9 +44,14 @@ class Kept:
         self._shapes = shapes
         self._parks = parks
         self.parked: Mapping[str, str] = {}  #: declared tables that read a parked one, and why
+        self.stands_still: Mapping[str, str] = {}  #: these and those that cannot be computed, and why
 
     def follow(self, connection: Connection, *, first: bool) -> None:
         """Bring the mirror in line with the source's tables; ``first``: the store holds nothing yet."""
+        built, asked, refused = read_built(connection), asked_names(connection), refused_fingerprints(connection)
+        self.versions = versions(self._code, built, asked=asked, refused=refused)
+        remember_declarations(connection, self.versions.kept)
+        self.declarations = self.versions.declarations
         tables = list(self.tables.values())
         require_unambiguous(tables)
         require_tables(self.declarations.tables, tables, remembered(connection))
@@ -88,8 +97,9 @@ class Kept:
         names = {declared.name for declared in (*self.declarations.histories, *self.declarations.maintained)}
         # At every start, for an alteration may have been followed by one that stopped in doubt.
         broken = failing(connection, statements, self.declarations, names - self.doubted - frozenset(made))
-        self.stale = note_parked(connection, {**self.parked, **broken})
-        for name, why in {**self.parked, **broken}.items():
+        self.stands_still = {**self.parked, **broken}
+        self.stale = note_parked(connection, self.stands_still)
+        for name, why in self.stands_still.items():
             logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
         self.declarations = without(self.declarations, broken)
         declared = self.declarations.histories

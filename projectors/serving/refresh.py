@@ -77,6 +77,30 @@ def build_statement(model: ReadModel, columns: Sequence[str], relations: Mapping
     return settle(target, model.key, columns, _affected(model, [*keys, stored]), None)
 
 
+def keys_statement(model: ReadModel, relations: Mapping[str, Relation], keys: Identifier) -> list[Composed]:
+    """Makes the table of every key there is now, numbered in the key's order."""
+    all_keys = SQL("\n union all \n").join(_keys(model, name, relations[name].rows()) for name in model.affected_by)
+    return [
+        SQL("drop table if exists {}").format(keys),
+        SQL("""
+            create table {} as
+            select row_number() over (order by {key}) as number, {key}
+              from (select distinct * from ({all_keys}) keys) distinct_keys({key})
+        """).format(keys, key=names_list(model.key), all_keys=all_keys),
+        SQL("alter table {} add primary key (number)").format(keys),
+        SQL("analyze {}").format(keys),
+    ]
+
+
+def slice_statement(model: ReadModel, columns: Sequence[str], keys: Identifier) -> Composed:
+    """Compute the rows of the keys numbered above ``after`` up to ``to``."""
+    some = SQL("select {} from {} where number > %(after)s and number <= %(to)s").format(names_list(model.key), keys)
+    prelude = SQL("affected as materialized ({}), fresh as materialized ({})").format(
+        some, _with_parameters(model.query)
+    )
+    return settle(Identifier("read_models", model.name), model.key, columns, prelude, None)
+
+
 def settle(
     target: Identifier, key: Sequence[str], columns: Sequence[str], prelude: Composed, into: Relation | None
 ) -> Composed:
@@ -200,8 +224,14 @@ def _create(
 
 def describe(name: Identifier, indexes: Sequence[LiteralString], comment: str) -> list[Composed]:
     """A declared table's indexes and comment."""
-    parts = [SQL("create index on {} {}").format(name, SQL(index_of(index))) for index in indexes]
+    parts = [create_index(name, index) for index in indexes]
     return [*parts, SQL("comment on table {} is {}").format(name, comment)]
+
+
+def create_index(table: Identifier, index: LiteralString, *, concurrently: bool = False) -> Composed:
+    """Makes one; ``concurrently``: while the table is written to, and outside a transaction."""
+    how = SQL("concurrently ") if concurrently else SQL("")
+    return SQL("create index {}on {} {}").format(how, table, SQL(index_of(index)))
 
 
 def index_of(text: LiteralString) -> LiteralString:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+import json
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, LiteralString
 
 import psycopg
@@ -11,13 +13,14 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from cdc.catalog import Column, Table
 from cdc.errors import Fatal
-from projectors.declaration import fingerprint
+from projectors.declaration import base_of, fingerprint
 from projectors.read_model import Declarations, History, ReadModel
 from projectors.rollup import Rollup
 from projectors.serving.refresh import create_history, create_read_model, index_of
 from projectors.serving.relation import Relation, declared_relation, no_rows
 from projectors.serving.rollup import Measures, create_rollup, key_rollup
 from projectors.serving.values import column_type
+from projectors.versions import KINDS, Built, Version, from_json, to_json
 
 Connection = psycopg.Connection[Any]
 
@@ -86,27 +89,27 @@ def prepare_mirror_indexes(connection: Connection, declarations: Declarations) -
 
 
 def prepare_declared(
-    connection: Connection, tables: Sequence[Table], declarations: Declarations, standing: Collection[str]
+    connection: Connection, tables: Sequence[Table], declarations: Declarations, kept: Mapping[str, Version]
 ) -> frozenset[str]:
     """Make the declared tables that are missing or were built from another declaration, or from one that reads another.
 
-    Read models and rollups that are not declared any more are dropped: they would stand still; but not ``standing``, those
-    that are parked. Returns the names of those that were made: now empty.
+    Read models and rollups that are not ``kept`` any more are dropped: they would stand still. ``declarations`` holds those
+    that are not parked. Returns the names of those that were made: now empty.
     """
     rows = connection.execute("select name, kind, fingerprint from readside.declared").fetchall()
     built = {name: fingerprint for name, _, fingerprint in rows}
-    wanted = declarations.fingerprints()
     for name, kind, _ in rows:
-        if name not in wanted and name not in standing and kind != "history":
-            _forget(connection, name, kind)
+        if name not in kept and kind != "history":
+            forget(connection, name, kind)
     _prepare_extensions(connection, declarations)
     sources: dict[str, Table | Relation] = {table.mirror: table for table in tables}
     made: set[str] = set()
     for declared in (*declarations.histories, *declarations.maintained):
-        if built.get(declared.name) != wanted[declared.name]:
+        version = kept[declared.name]
+        if built.get(declared.name) != version.fingerprint:
             with _blamed(declared.name):
                 _make(connection, declared, sources, anew=declared.name in built)
-            _note(connection, declared, wanted[declared.name])
+            note(connection, version)
             made.add(declared.name)
         if not isinstance(declared, History):
             sources[declared.reference] = declared_relation(
@@ -170,20 +173,55 @@ def _make(
         connection.execute(key_rollup(declared))
 
 
-def _note(connection: Connection, declared: ReadModel | Rollup | History, fingerprint: str) -> None:
-    kinds = {ReadModel: "read_model", Rollup: "rollup", History: "history"}
+def make_next(connection: Connection, version: Version, relations: Mapping[str, Relation]) -> None:
+    """Make the table of a next version, empty and without indexes but its key's. Raises Fatal for a mistake in it."""
+    declared = version.declaration
+    assert not isinstance(declared, History)
+    connection.execute(SQL("drop table if exists {}").format(Identifier(*declared.reference.split("."))))
+    with _blamed(base_of(declared.name)):
+        _make(connection, replace(declared, indexes=()), relations, anew=False)
+    note(connection, version)
+
+
+def note(connection: Connection, version: Version) -> None:
+    """Remember what a table was built from."""
+    kinds = {kind: name for name, kind in KINDS.items()}
     connection.execute(
         """
-        insert into readside.declared as d (name, kind, version, fingerprint)
-        values (%(name)s, %(kind)s, 1, %(fingerprint)s)
+        insert into readside.declared as d (name, kind, version, fingerprint, declaration)
+        values (%(name)s, %(kind)s, 1, %(fingerprint)s, %(declaration)s::jsonb)
         on conflict (name) do update
-           set kind = excluded.kind, version = d.version + 1, fingerprint = excluded.fingerprint, built_at = now()
+           set kind = excluded.kind, version = d.version + 1, fingerprint = excluded.fingerprint,
+               declaration = excluded.declaration, built_at = now()
         """,
-        {"name": declared.name, "kind": kinds[type(declared)], "fingerprint": fingerprint},
+        {
+            "name": version.declaration.name,
+            "kind": kinds[type(version.declaration)],
+            "fingerprint": version.fingerprint,
+            "declaration": json.dumps(to_json(version.written)),
+        },
     )
 
 
-def _forget(connection: Connection, name: str, kind: str) -> None:
+def read_built(connection: Connection) -> dict[str, Built]:
+    """What the store's declared tables were built from."""
+    rows = connection.execute("select name, kind, fingerprint, declaration from readside.declared").fetchall()
+    return {name: Built(fingerprint=of, declaration=from_json(kind, stored)) for name, kind, of, stored in rows}
+
+
+def remember_declarations(connection: Connection, kept: Mapping[str, Version]) -> None:
+    """Note the declarations of tables that an earlier release has built."""
+    unknown = connection.execute("select name from readside.declared where declaration is null").fetchall()
+    for (name,) in unknown:
+        if name in kept:
+            connection.execute(
+                "update readside.declared set declaration = %(of)s::jsonb where name = %(name)s",
+                {"name": name, "of": json.dumps(to_json(kept[name].written))},
+            )
+
+
+def forget(connection: Connection, name: str, kind: str) -> None:
+    """Drop a declared table."""
     connection.execute(SQL("drop table if exists {}").format(Identifier(f"{kind}s", name)))
     connection.execute("delete from readside.declared where name = %(name)s", {"name": name})
 

@@ -45,6 +45,43 @@ comment on column readside.declared.parked is 'Why it is left as it stood; null 
 alter table readside.declared drop constraint if exists declared_kind_check;
 alter table readside.declared add constraint declared_kind_check check (kind in ('read_model', 'history', 'rollup'));
 comment on table readside.declared is 'Which declaration each read model, rollup and history was built from.';
+alter table readside.declared add column if not exists declaration jsonb;
+comment on column readside.declared.declaration is 'That declaration: what an old version is kept up by when the code declares another.';
+
+create table if not exists readside.rebuilds (
+    id           bigint generated always as identity primary key,
+    names        text[] not null,
+    asked        boolean not null,
+    state        text not null check (state in ('asked', 'building', 'built', 'swapped', 'cancelled', 'failed', 'rolled back')),
+    swaps        boolean not null,
+    wish         text check (wish in ('swap', 'cancel', 'rollback', 'forget')),
+    fingerprints jsonb not null default '{}',
+    why          text,
+    begun_at     timestamptz not null default now(),
+    built_at     timestamptz,
+    ended_at     timestamptz
+);
+comment on table readside.rebuilds is 'Next versions of declared tables, built beside those that serve: each rebuild, and what became of it.';
+comment on column readside.rebuilds.names is 'What is built anew, each after what it reads; what was asked for, until the projector has taken it up.';
+comment on column readside.rebuilds.asked is 'By an operator; else because declarations changed.';
+comment on column readside.rebuilds.swaps is 'Takes the place of the old version as soon as it is built; else when that is wished.';
+comment on column readside.rebuilds.wish is 'What an operator wants done with it, until the projector has taken it up.';
+create unique index if not exists rebuilds_one_at_a_time on readside.rebuilds ((true)) where state in ('asked', 'building', 'built');
+
+create table if not exists readside.candidates (
+    name       text primary key,
+    rebuild    bigint not null references readside.rebuilds,
+    state      text not null check (state in ('keys', 'rows', 'indexes', 'built')),
+    total      bigint,
+    done       bigint not null default 0,
+    spent_s    double precision not null default 0,
+    begun_at   timestamptz not null default clock_timestamp(),
+    rows_at    timestamptz
+);
+comment on table readside.candidates is 'How far the next version of each declared table is built: its keys are listed, then rows computed some at a time.';
+comment on column readside.candidates.total is 'Keys; null until they are listed.';
+comment on column readside.candidates.rows_at is 'When computing its rows began.';
+comment on column readside.candidates.spent_s is 'Seconds spent on the rows so far.';
 
 create table if not exists readside.mirrored (
     "table" text primary key,

@@ -108,9 +108,19 @@ class Statements:
         """The relations that have a temporary table of changed rows."""
         return self._captured | self._by_name.keys()
 
+    def columns(self, declared: ReadModel | Rollup) -> Sequence[str]:
+        """The columns of a declared table."""
+        return self._columns[declared.name]
+
     def create_changed(self) -> Composed:
         """Makes the temporary tables of changed rows."""
         return SQL("; ").join(self.relations[name].create_changed() for name in sorted(self.kept))
+
+    def drop_changed(self) -> Composed:
+        """Drops them."""
+        return SQL("; ").join(
+            SQL("drop table if exists {}").format(self.relations[n].changed) for n in sorted(self.kept)
+        )
 
     def refresh(self, declared: ReadModel | Rollup, changed: Collection[str]) -> bytes:
         """See refresh_statement and rollup_statement."""

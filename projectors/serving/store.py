@@ -12,7 +12,6 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, LiteralString
 
-import psycopg
 from psycopg.sql import SQL
 
 from cdc.assembler import Partition, Transaction
@@ -26,12 +25,15 @@ from projectors.letters import Asked, DeadLetter
 from projectors.read_model import Declarations
 from projectors.refusal import RecordOf, Undo, refused_among
 from projectors.serving import fence, letters
+from projectors.serving.building import build, moment
 from projectors.serving.kept import Kept
 from projectors.serving.loading import Loading
 from projectors.serving.moves import Move, moves_of
 from projectors.serving.position import move_parameters, read_checkpoint, take_over
+from projectors.serving.rebuilding import DEFAULT_POLICY, Policy, Rebuilding
 from projectors.serving.relation import forget
 from projectors.serving.schema import prepare_declared, prepare_mirror_indexes
+from projectors.serving.session import connected
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 from projectors.serving.translated import translated
 from projectors.tally import Counts
@@ -60,15 +62,19 @@ class ServingStore:
         *,
         shapes: Shapes,
         parks: Callable[[str], bool] = lambda _table: False,
+        policy: Policy = DEFAULT_POLICY,
     ) -> None:
         """``dsn`` as a role that owns the store's schemas; ``tables``: the captured ones, all of them are mirrored.
 
-        ``shapes``: the same tables'; ``parks``: whether a table that changed at the source is left as it stands.
+        ``shapes``: the same tables'; ``parks``: whether a table that changed at the source is left as it stands; ``policy``:
+        of rebuilds.
         """
         self._dsn = dsn
-        self._kept = Kept(tables, declarations, shapes, parks)
-        self._pruned_at = 0.0
-        self._batches = 0
+        self._make_kept = partial(Kept, tables, declarations, shapes, parks)
+        self._kept = self._make_kept()
+        fenced = partial(self._transaction, pipelined=False, many_rows=True)
+        self.rebuilding = Rebuilding(dsn, policy, transaction=fenced, take_up=self._take_up)
+        self._pruned_at, self._batches = 0.0, 0
         self._prepared = True  # whether statements are planned once, for few rows
 
     @property
@@ -87,40 +93,46 @@ class ServingStore:
         return "; ".join(f"{name}: {why}" for name, why in sorted(self._kept.plan.doubts.items())) or None
 
     def open(self) -> Checkpoint:
-        """See Store. Read models whose declaration is new or changed are built from the mirror before this returns."""
+        """See Store. New read models are built from the mirror before this returns; changed ones beside the old (attend)."""
         with translated():
-            self._connection = psycopg.connect(
-                self._dsn,
-                autocommit=True,
-                application_name="readside projector serving",
-                # The checkpoint is lost together with the rows it speaks of, so a crash only means reading on from
-                # an earlier place. Plans are made once and for few rows: a batch's own tables have no statistics.
-                options="-c synchronous_commit=off -c jit=off -c random_page_cost=1.1 -c plan_cache_mode=force_generic_plan"
-                " -c enable_hashjoin=off -c enable_mergejoin=off"
-                # A first load waits for Kafka inside its transaction.
-                " -c idle_in_transaction_session_timeout=0"
-                # Values of type money come as the source holds them under this setting (cdc/connector.toml).
-                " -c lc_monetary=C",
-            )
-            self._connection.prepared_max = None
+            self._connection = connected(self._dsn)
             fence.await_turn(self._connection, STORE)
             self._epoch = take_over(self._connection, STORE)
             fence.hold(self._connection, self._epoch)
             self._heard_at = time.monotonic()
             checkpoint = read_checkpoint(self._connection, STORE)
             with self._transaction(pipelined=False, many_rows=True):
-                self._kept.follow(self._connection, first=checkpoint.phase == "snapshot")
-                tables, declarations = list(self._kept.tables.values()), self._kept.declarations
-                prepare_mirror_indexes(self._connection, declarations)
-                made = prepare_declared(self._connection, tables, declarations, self._kept.parked)
-                self._statements = Statements(self._connection, tables, declarations)
-                self._kept.park(self._connection, self._statements, made)
-                letters.note_incomplete(self._connection, self._kept.declarations, tables)
-                if checkpoint.phase == "streaming":
-                    # What reads a table in doubt is built from the snapshot that is to come; nobody comes back for the rest.
-                    self._build((made | self._kept.stale) - self._kept.doubted, checkpoint)
+                self._set_up(checkpoint)
             self._connection.execute(self._statements.create_changed())  # at once: a transaction each, they take 40 ms
             return checkpoint
+
+    def _set_up(self, checkpoint: Checkpoint) -> None:
+        """Bring the store in line with the source's tables and with the versions of declared tables to keep up."""
+        self._kept.follow(self._connection, first=checkpoint.phase == "snapshot")
+        tables, declarations = list(self._kept.tables.values()), self._kept.declarations
+        prepare_mirror_indexes(self._connection, declarations)
+        made = prepare_declared(self._connection, tables, declarations, self._kept.versions.kept)
+        self._statements = Statements(self._connection, tables, declarations)
+        self._kept.park(self._connection, self._statements, made)
+        letters.note_incomplete(self._connection, self._kept.declarations, tables)
+        self.rebuilding.resume(self._connection, self._kept)
+        if checkpoint.phase == "streaming":
+            # What reads a table in doubt is built from the snapshot that is to come; nobody comes back for the rest.
+            names = (made | self._kept.stale) - self._kept.doubted
+            build(self._connection, self._kept, self._statements, names, checkpoint)
+
+    def _take_up(self) -> None:
+        """Keep up other versions from now on."""
+        self._connection.execute(self._statements.drop_changed())
+        self._kept = self._make_kept()
+        with self._transaction(pipelined=False, many_rows=True):
+            self._set_up(read_checkpoint(self._connection, STORE))
+        self._connection.execute(self._statements.create_changed())
+
+    def attend(self) -> bool:
+        """See Store."""
+        with translated():
+            return self.rebuilding.step(self._connection, self._kept, self._statements)
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
         """See Store."""
@@ -134,11 +146,13 @@ class ServingStore:
             position = checkpoint()
             declared = self._kept.declarations
             if first:
-                self._build({one.name for one in (*declared.histories, *declared.maintained)}, position)
+                names = {one.name for one in (*declared.histories, *declared.maintained)}
+                build(self._connection, self._kept, self._statements, names, position)
             else:
-                changed = self._refresh(loading.compare(_position(position)))
+                changed = self._refresh(loading.compare(moment(position)))
                 self._forget(changed, large=True)
-                self._build(declared.readers_of(anew) | self._kept.stale, position)
+                names = declared.readers_of(anew) | self._kept.stale
+                build(self._connection, self._kept, self._statements, names, position)
             self._move(position)
 
     def prepare(self, transactions: Sequence[Transaction]) -> Callable[[Checkpoint], None]:
@@ -278,19 +292,3 @@ class ServingStore:
         except BaseException:
             self._connection.close()
             raise
-
-    def _build(self, names: Collection[str], checkpoint: Checkpoint) -> None:
-        at = _position(checkpoint)
-        for history in self._kept.declarations.histories:
-            if history.name in names:
-                self._execute(self._statements.history_of_snapshot(history), at)
-        for declared in self._kept.declarations.maintained:
-            if declared.name in names:
-                logger.info("building a read model", extra={"action": "model_build", "model": declared.name})
-                stored = self._statements.relations[declared.reference].stored
-                self._execute(SQL("delete from {}").format(stored).as_bytes(self._connection))
-                self._execute(self._statements.build(declared))
-
-
-def _position(checkpoint: Checkpoint) -> dict[str, Any]:
-    return {"end_lsn": lsn_text(checkpoint.end_lsn), "at": checkpoint.committed_at}

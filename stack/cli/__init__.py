@@ -14,11 +14,13 @@ from stack.cli import reading  # isort: split
 
 from stack.cli import letters  # isort: split
 
+from stack.cli import rebuilding  # isort: split
+
 from stack.cli import proving
 from stack.cli.options import app
 from stack.errors import StackError
 
-__all__ = ["letters", "proving", "reading", "run", "running"]
+__all__ = ["letters", "proving", "reading", "rebuilding", "run", "running"]
 
 EXIT_FAILED, EXIT_USAGE = 2, 64
 

@@ -60,6 +60,10 @@ class Pipeline:
                 self.sql(statement)  # pyright: ignore[reportArgumentType]
         self.send()
 
+    def waits_for(self, store: Store) -> bool:
+        """Whether the store itself has something under way that a projection is to see the end of."""
+        return isinstance(store, ServingStore) and store.rebuilding.goes_on
+
     def send(self) -> None:
         for transaction in self.source.flush():
             self.log.send(transaction)
@@ -105,7 +109,8 @@ class Pipeline:
 
         def poll_until_drained(timeout_s: float, most_records: int) -> Any:
             records = poll(timeout_s, most_records)
-            if not records and reader.drained():  # nothing more, and what was read is applied
+            # Nothing more, what was read is applied, and what is built anew has taken its place.
+            if not records and reader.drained() and not self.waits_for(store):
                 stop.set()
             return records
 

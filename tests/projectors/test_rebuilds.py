@@ -24,7 +24,8 @@ def declared(rating_pipeline, store_database):
         )
         rating_pipeline.project().close()
         with psycopg.connect(store_database) as store:
-            return dict(store.execute("select name, version from readside.declared").fetchall())
+            versions = store.execute("select name, version from readside.declared where name not like '%former'")
+            return dict(versions.fetchall())
 
     return project
 

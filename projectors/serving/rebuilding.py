@@ -1,0 +1,300 @@
+"""Builds the next versions of declared tables beside those that serve, some keys at a time, between two batches.
+
+A next version is kept up from the moment its table is made, as every declared table is: what a batch touches is computed
+there too. What nobody touches is computed key by key, from a list of the keys there were. A row is a function of the mirror
+as it stands, so neither order nor repetition matters, and when the list has ended the table is what its query says.
+What takes long and needs no fence, listing the keys and making indexes, is done beside it on a connection of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.sql import SQL, Composed, Identifier
+
+from cdc.errors import Fatal
+from projectors.declaration import NEXT
+from projectors.read_model import ReadModel
+from projectors.refusal import Undo
+from projectors.rollup import Rollup
+from projectors.serving import rebuilds
+from projectors.serving.aside import Aside
+from projectors.serving.kept import Kept
+from projectors.serving.rebuilds import Candidate, Rebuild
+from projectors.serving.refresh import create_index, keys_statement, slice_statement
+from projectors.serving.rollup import build_rollup_statement
+from projectors.serving.schema import forget, make_next, measures_of
+from projectors.serving.statements import Statements
+from projectors.serving.swapping import roll_back, swap
+from projectors.versions import Version
+
+logger = logging.getLogger(__name__)
+
+Connection = psycopg.Connection[Any]
+
+SLICE_S = 0.2  #: what a slice is to take: for so long a commit may have to wait
+LOOK_S = 0.5  #: between two looks at what operators want
+_FEWEST, _MOST = 500, 200_000  # keys of a slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What happens by itself."""
+
+    swaps: bool = True  #: what is built because its declaration changed takes its place; else an operator says when
+    former_s: float = 3600.0  #: for so long former versions are kept up, to be rolled back to
+
+
+DEFAULT_POLICY = Policy()
+
+
+class _Failed(Exception):
+    """A next version cannot be built; the message says why."""
+
+
+class Rebuilding:
+    """The rebuild of a serving store, a step at a time. Called by the thread that owns the store."""
+
+    def __init__(
+        self,
+        dsn: str,
+        policy: Policy,
+        *,
+        transaction: Callable[[], AbstractContextManager[None]],
+        take_up: Callable[[], None],
+    ) -> None:
+        """``transaction``: opens a fenced one of the store; ``take_up``: has the store keep up other versions."""
+        self._dsn = dsn
+        self._policy = policy
+        self._transaction = transaction
+        self._take_up = take_up
+        self._rebuild: Rebuild | None = None
+        self._candidates: dict[str, Candidate] = {}
+        self._aside: Aside | None = None
+        self._size = _FEWEST
+        self._looked_at = 0.0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether one is under way that waits for nobody's word."""
+        return self._rebuild is not None and (self._rebuild.state != "built" or self._rebuild.swaps)
+
+    def resume(self, connection: Connection, kept: Kept) -> None:
+        """In the transaction in which the store takes up its versions: begin or go on with what is to be built anew."""
+        rebuild = rebuilds.under_way(connection)
+        renewed = kept.versions.renewed
+        wanted = {name: version.fingerprint for name, version in renewed.items()}
+        if rebuild is not None and rebuild.state != "asked" and rebuild.fingerprints != wanted:
+            self._discard(connection)
+            rebuilds.move(connection, rebuild.id, "cancelled", "the declarations changed once more")
+            rebuild = None
+        if renewed and (rebuild is None or rebuild.state == "asked"):
+            self._discard(connection)
+            rebuilds.begin(connection, renewed, swaps=self._policy.swaps, rebuild=rebuild)
+        self._reread(connection)
+        self._aside, self._size = None, _FEWEST
+
+    def step(self, connection: Connection, kept: Kept, statements: Statements) -> bool:
+        """Do what is next, for about SLICE_S; False when there is nothing to do at once."""
+        if time.monotonic() - self._looked_at > LOOK_S and self._look(connection, kept):
+            return True
+        rebuild = self._rebuild
+        if rebuild is None or rebuild.state != "building":
+            return False
+        try:
+            return self._build(connection, kept, statements, rebuild)
+        except _Failed as exc:
+            self._end(connection, rebuild, "failed", str(exc))
+            return True
+
+    def _build(self, connection: Connection, kept: Kept, statements: Statements, rebuild: Rebuild) -> bool:
+        for name in rebuild.names:
+            candidate = self._candidates.get(name)
+            version = kept.versions.renewed[name]
+            if candidate is None:
+                self._begin(connection, statements, version, name, rebuild)
+                return True
+            if f"{name}{NEXT}" in kept.stands_still:
+                raise _Failed(f"{name}: {kept.stands_still[f'{name}{NEXT}']}")
+            if candidate.state != "built":
+                return self._advance(connection, statements, candidate, version)
+        with self._transaction():
+            rebuilds.move(connection, rebuild.id, "built")
+        logger.info("rebuild is built", extra={"action": "rebuild_built", "models": list(rebuild.names)})
+        self._reread(connection)
+        return True
+
+    def _begin(
+        self, connection: Connection, statements: Statements, version: Version, name: str, rebuild: Rebuild
+    ) -> None:
+        logger.info("building a next version", extra={"action": "rebuild_begun", "model": name})
+
+        def make() -> None:
+            declared = version.declaration
+            make_next(connection, version, statements.relations)
+            if isinstance(declared, Rollup):
+                # At once: what a batch adds to a group that is not counted yet could not be told from what is.
+                source = statements.relations[declared.of]
+                connection.execute(build_rollup_statement(declared, measures_of(connection, declared), source))
+                for index in declared.indexes:
+                    connection.execute(create_index(Identifier("rollups", declared.name), index))
+            rebuilds.add_candidate(connection, name, rebuild.id, built=isinstance(declared, Rollup))
+
+        self._safely(make)
+        self._take_up()
+
+    def _advance(self, connection: Connection, statements: Statements, candidate: Candidate, version: Version) -> bool:
+        model = version.declaration
+        assert isinstance(model, ReadModel)
+        keys = Identifier("readside", f"keys_{candidate.name}"[:63])
+        if candidate.state == "rows":
+            self._slice(connection, statements, candidate, model, keys)
+            return True
+        if self._aside is None:
+            if candidate.state == "keys":
+                made = keys_statement(model, statements.relations, keys)
+                self._aside = Aside(self._dsn, made, together=True)
+            else:
+                self._aside = Aside(self._dsn, self._indexes(connection, model), together=False)
+            return False
+        if self._aside.running:
+            return False
+        self._aside = None
+        with self._transaction():
+            if candidate.state == "keys":
+                rebuilds.keys_listed(connection, candidate.name, keys)
+            else:
+                rebuilds.candidate_built(connection, candidate.name, keys)
+        self._reread(connection)
+        return True
+
+    def _indexes(self, connection: Connection, model: ReadModel) -> list[Composed]:
+        """What makes them; those that an interrupted attempt left are dropped first."""
+        table = Identifier("read_models", model.name)
+        there = connection.execute(
+            """
+            select c.relname::text
+              from pg_index i
+              join pg_class c on c.oid = i.indexrelid
+             where i.indrelid = to_regclass(%(table)s)
+               and not exists (select from pg_constraint k where k.conindid = i.indexrelid)
+            """,
+            {"table": f"read_models.{model.name}"},
+        ).fetchall()
+        return [
+            *(SQL("drop index concurrently {}").format(Identifier("read_models", name)) for (name,) in there),
+            *(create_index(table, index, concurrently=True) for index in model.indexes),
+            SQL("analyze {}").format(table),
+        ]
+
+    def _slice(
+        self, connection: Connection, statements: Statements, candidate: Candidate, model: ReadModel, keys: Identifier
+    ) -> None:
+        statement = statements.render(
+            ("slice", model.name), lambda: slice_statement(model, statements.columns(model), keys)
+        )
+        began, after = time.monotonic(), candidate.done
+        to = after + self._size
+        total = candidate.total or 0
+        spent_s = 0.0
+
+        def compute() -> None:
+            nonlocal spent_s
+            connection.execute(statement, {"after": after, "to": to}, prepare=False)
+            spent_s = time.monotonic() - began
+            rebuilds.rows_computed(connection, candidate.name, min(to, total), spent_s, last=to >= total)
+
+        self._safely(compute)
+        self._size = max(_FEWEST, min(_MOST, int(self._size * min(2.0, SLICE_S / max(spent_s, 0.001)))))
+        self._reread(connection)
+
+    def _look(self, connection: Connection, kept: Kept) -> bool:
+        """At what operators want; whether something came of it."""
+        self._looked_at = time.monotonic()
+        self._reread(connection)
+        rebuild = self._rebuild
+        if rebuild is None:
+            return self._look_back(connection)
+        if rebuild.wish == "cancel":
+            self._end(connection, rebuild, "cancelled", "an operator cancelled it")
+        elif rebuild.state == "asked":
+            self._take_up()
+            if self._rebuild is not None and self._rebuild.state == "asked":
+                self._end(connection, self._rebuild, "failed", "none of that is declared")
+        elif rebuild.state == "built" and (rebuild.swaps or rebuild.wish == "swap"):
+            if self._at_once(lambda: swap(connection, rebuild)):
+                logger.info(
+                    "rebuild took its place", extra={"action": "rebuild_swapped", "models": list(rebuild.names)}
+                )
+                self._take_up()
+        else:
+            return False
+        return True
+
+    def _look_back(self, connection: Connection) -> bool:
+        last = rebuilds.latest_swapped(connection, self._policy.former_s)
+        if last is None or last.wish not in ("rollback", "forget"):
+            return False
+        if self._at_once(lambda: roll_back(connection, last, wanted=last.wish == "rollback")):
+            logger.info(
+                "former versions are settled", extra={"action": f"rebuild_{last.wish}", "models": list(last.names)}
+            )
+            self._take_up()
+        return True
+
+    def _safely(self, change: Callable[[], None]) -> None:
+        """In one transaction. Raises _Failed: what is wrong with a declaration ends its rebuild, and not the store."""
+        wrong: list[str] = []
+        try:
+            with self._transaction():
+                try:
+                    change()
+                except psycopg.OperationalError:
+                    raise
+                except Fatal as exc:
+                    wrong.append(str(exc))
+                    raise Undo from exc
+                except psycopg.Error as exc:
+                    wrong.append(f"{exc.diag.message_primary} ({exc.sqlstate})")
+                    raise Undo from exc
+        except Undo:
+            raise _Failed(wrong[0]) from None
+
+    def _at_once(self, change: Callable[[], None]) -> bool:
+        """In one transaction that waits for no reader for long; False when one was in the way: it is tried again."""
+        try:
+            with self._transaction():
+                try:
+                    change()
+                except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as exc:
+                    raise Undo from exc
+        except Undo:
+            return False
+        return True
+
+    def _end(self, connection: Connection, rebuild: Rebuild, state: str, why: str) -> None:
+        logger.warning(
+            "rebuild ended", extra={"action": f"rebuild_{state}", "models": list(rebuild.names), "reason": why}
+        )
+        with self._transaction():
+            self._discard(connection)
+            rebuilds.move(connection, rebuild.id, state, why)
+        self._take_up()
+
+    def _discard(self, connection: Connection) -> None:
+        """Drop whatever there is of next versions."""
+        for name in rebuilds.forget_candidates(connection):
+            for kind in ("read_model", "rollup"):
+                forget(connection, name, kind)
+            keys = Identifier("readside", f"keys_{name.removesuffix(NEXT)}"[:63])
+            connection.execute(SQL("drop table if exists {}").format(keys))
+
+    def _reread(self, connection: Connection) -> None:
+        self._rebuild = rebuilds.under_way(connection)
+        self._candidates = rebuilds.candidates(connection) if self._rebuild else {}

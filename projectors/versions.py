@@ -1,0 +1,198 @@
+"""Versions of declared tables side by side: the one that serves, the next one that is built, the former one.
+
+A store remembers the declaration that each of its tables was built from, so an old version is kept up although the code
+declares it otherwise by now. Beside M lie M__next, until it takes M's place, and M__former, until nobody wants it back.
+To the engine each is a declared table like any other; what it reads of its own set, it reads by the names there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, cast
+
+from projectors.declaration import FORMER, NEXT, DeclarationError, base_of, is_declared, listed, renamed
+from projectors.read_model import Declarations, Embed, History, ReadModel
+from projectors.rollup import Rollup
+
+Declared: TypeAlias = ReadModel | Rollup | History
+KINDS: Final = {"read_model": ReadModel, "rollup": Rollup, "history": History}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A declared table as its store holds it."""
+
+    fingerprint: str
+    #: What it was built from; None where an earlier release did not remember it.
+    declaration: Declared | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """One table to keep up."""
+
+    declaration: Declared  #: as the engine takes it: under the table's own name
+    written: Declared  #: as its author wrote it
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """What a store keeps up, by name, and what is to take the place of some of it."""
+
+    kept: Mapping[str, Version]
+    #: Of those that are built anew, each after what it reads: the next version by the name that it is to serve under.
+    renewed: Mapping[str, Version] = field(default_factory=dict[str, Version])
+    declarations: Declarations = field(default_factory=Declarations)
+
+
+def versions(
+    code: Declarations,
+    built: Mapping[str, Built],
+    *,
+    asked: Collection[str] = (),
+    refused: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> Versions:
+    """What to keep up, given what the code declares and the tables that are there.
+
+    ``asked``: what is built anew although its declaration is the same; ``refused``: by name, the fingerprints that were
+    rolled back, which are not built again unless they are asked for. A next version is kept up from when its table is made.
+    """
+    if wrong := [one for one in _names(code) if one != base_of(one)]:
+        raise DeclarationError(f"{listed(wrong)}: {NEXT} and {FORMER} are readside's own; choose another name")
+    now, written = code.fingerprints(), _by_name(code)
+    changed = {name for name, one in built.items() if name in now and one.fingerprint != now[name]}
+    changed = {name for name in changed if not isinstance(written[name], History)}
+    if any(built[name].declaration is None for name in changed):
+        # Nobody knows what the old version was computed by: it cannot be kept up, so it is made anew at once.
+        return _versions(
+            {name: Version(declaration=w, written=w, fingerprint=now[name]) for name, w in written.items()}
+        )
+    back = {name for name in changed if now[name] in refused.get(name, ()) and name not in asked}
+    renewed = _renewed(code, (changed - back) | (set(asked) & now.keys()), built)
+    kept: dict[str, Version] = {}
+    for name, one in written.items():
+        old = built[name].declaration if name in changed else None
+        if old is not None:
+            kept[name] = Version(declaration=old, written=old, fingerprint=built[name].fingerprint)
+        elif name in built or (name not in renewed and now[name] not in refused.get(name, ())):
+            kept[name] = Version(declaration=one, written=one, fingerprint=now[name])
+    kept |= _of_a_set(FORMER, {base_of(n): b for n, b in built.items() if n.endswith(FORMER)})
+    names = {name: f"{name}{NEXT}" for name in renewed}
+    nexts = {
+        name: Version(declaration=_under(written[name], names), written=written[name], fingerprint=now[name])
+        for name in renewed
+    }
+    begun = [name for name in renewed if names[name] in built]
+    if all(built[names[name]].fingerprint == now[name] for name in begun):
+        kept |= {names[name]: nexts[name] for name in begun}
+    _complete(kept, built)
+    return _versions(kept, nexts)
+
+
+def _renewed(code: Declarations, names: Collection[str], built: Mapping[str, Built]) -> tuple[str, ...]:
+    """These, all that read one of them, and what is new and reads one of those, in the order in which they are built."""
+    references = {one.reference for one in code.maintained if one.name in names}
+    readers = code.readers_of(references) | set(names)
+    return tuple(one.name for one in code.maintained if one.name in readers)
+
+
+def _of_a_set(suffix: str, built: Mapping[str, Built]) -> dict[str, Version]:
+    names = {name: f"{name}{suffix}" for name in built}
+    return {
+        names[name]: Version(
+            declaration=_under(one.declaration, names), written=one.declaration, fingerprint=one.fingerprint
+        )
+        for name, one in built.items()
+        if one.declaration is not None
+    }
+
+
+def _complete(kept: dict[str, Version], built: Mapping[str, Built]) -> None:
+    """Keep up whatever an old version reads, though the code does not declare it any more."""
+    waiting = list(kept.values())
+    while waiting:
+        for name in sorted(_reads(waiting.pop().declaration) - kept.keys()):
+            one = built.get(name)
+            if one is not None and one.declaration is not None:
+                old = one.declaration
+                kept[name] = Version(declaration=old, written=old, fingerprint=one.fingerprint)
+                waiting.append(kept[name])
+
+
+def _reads(declared: Declared) -> set[str]:
+    if isinstance(declared, History):
+        return set()
+    read = {name.partition(".")[2] for name in declared.reads if is_declared(name)}
+    return read | (set(declared.histories) if isinstance(declared, ReadModel) else set())
+
+
+def _under(declared: Declared, names: Mapping[str, str]) -> Declared:
+    """The declaration for the table of another name, reading others of its set by theirs."""
+
+    def text(sql: str) -> Any:
+        return renamed(sql, names)
+
+    name = cast("Any", names.get(declared.name, declared.name))
+    if isinstance(declared, Rollup):
+        return replace(declared, name=name, of=_reference(declared.of, names))
+    if isinstance(declared, History):
+        return declared
+    return replace(
+        declared,
+        name=name,
+        query=text(declared.query),
+        affected_by={_reference(source, names): text(keys) for source, keys in declared.affected_by.items()},
+        embeds={column: replace(e, of=_reference(e.of, names)) for column, e in declared.embeds.items()},
+    )
+
+
+def _reference(reference: str, names: Mapping[str, str]) -> Any:
+    schema, _, name = reference.partition(".")
+    return f"{schema}.{names[name]}" if is_declared(reference) and name in names else reference
+
+
+def _versions(kept: Mapping[str, Version], renewed: Mapping[str, Version] = MappingProxyType({})) -> Versions:
+    of = [version.declaration for version in kept.values()]
+    return Versions(
+        kept=kept,
+        renewed=renewed,
+        declarations=Declarations(
+            read_models=tuple(one for one in of if isinstance(one, ReadModel)),
+            histories=tuple(one for one in of if isinstance(one, History)),
+            rollups=tuple(one for one in of if isinstance(one, Rollup)),
+        ),
+    )
+
+
+def _by_name(code: Declarations) -> dict[str, Declared]:
+    return {one.name: one for one in _all(code)}
+
+
+def _names(code: Declarations) -> Iterator[str]:
+    return (one.name for one in _all(code))
+
+
+def _all(code: Declarations) -> Iterable[Declared]:
+    return (*code.histories, *code.maintained)
+
+
+def to_json(declared: Declared) -> dict[str, Any]:
+    """A declaration as a store remembers it."""
+    return asdict(declared)
+
+
+def from_json(kind: str, stored: Mapping[str, Any] | None) -> Declared | None:
+    """The declaration that a store remembers; None where it remembers none that this release can read."""
+    if stored is None:
+        return None
+    values: dict[str, Any] = {name: tuple(of) if isinstance(of, list) else of for name, of in stored.items()}
+    if kind == "read_model":
+        values["embeds"] = {column: Embed(**embed) for column, embed in values.get("embeds", {}).items()}
+        values["mirror_indexes"] = {t: tuple(of) for t, of in values.get("mirror_indexes", {}).items()}
+    try:
+        return KINDS[kind](**values)
+    except (DeclarationError, TypeError, KeyError):
+        return None
