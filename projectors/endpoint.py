@@ -6,6 +6,7 @@ It answers for as long as the process lives, whatever the projector waits for, a
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
@@ -24,6 +25,10 @@ _RETRY_S = 1.0
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+    def __init__(self, host: str, port: int) -> None:
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Silent)
 
 
 class _Silent(WSGIRequestHandler):
@@ -51,7 +56,7 @@ def _answer(address: str, metrics: Metrics, stop: threading.Event) -> None:
     said = False
     while not stop.is_set():
         try:
-            server = _Server((host.strip("[]"), int(port)), _Silent)
+            server = _Server(host.strip("[]"), int(port))
         except OSError as exc:
             if not said:
                 logger.warning(
