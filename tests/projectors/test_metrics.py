@@ -101,12 +101,6 @@ def test_the_endpoint_tells_them_and_waits_for_an_address_that_is_taken() -> Non
         pass  # it is free again
 
 
-def test_the_endpoint_listens_on_ipv6_too() -> None:
-    port = free("::1")[0]
-    with answering(f"[::1]:{port}", Metrics("serving")), httpx.Client(trust_env=False) as http:
-        eventually(lambda: reached(http, f"http://[::1]:{port}"), what="the endpoint answers")
-
-
 def reached(http: httpx.Client, url: str) -> bool:
     try:
         return http.get(f"{url}/livez").status_code == 204
