@@ -7,11 +7,15 @@ import os
 import signal
 import sys
 import threading
+from contextlib import ExitStack
 
 from cdc.errors import Fatal, Transient
 from config.logs import configure_logging
 from config.settings import Settings
+from config.tracing import configure_tracing
 from projectors import run
+from projectors.endpoint import answering
+from projectors.metrics import Metrics
 
 _PAUSE_S = 0.5
 
@@ -29,17 +33,23 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     settings = Settings()
+    configure_tracing(settings, f"readside-projector-{sys.argv[1]}")
     run.settle()
-    project = run.serving if sys.argv[1] == "serving" else run.analytics
-    while not stop.is_set():
-        try:
-            project(settings, stop)
-        except Transient as exc:
-            logger.warning(str(exc), extra={"action": "projector_waits"})
-            stop.wait(_PAUSE_S)
-        except Fatal as exc:
-            logger.error(str(exc), extra={"action": "projector_stopped"})
-            return 2
+    metrics = Metrics(sys.argv[1])
+    with ExitStack() as held:
+        project = run.analytics
+        if sys.argv[1] == "serving":
+            project = run.serving
+            held.enter_context(answering(settings.serving_metrics_address, metrics))
+        while not stop.is_set():
+            try:
+                project(settings, stop, metrics)
+            except Transient as exc:
+                logger.warning(str(exc), extra={"action": "projector_waits"})
+                stop.wait(_PAUSE_S)
+            except Fatal as exc:
+                logger.error(str(exc), extra={"action": "projector_stopped"})
+                return 2
     return 0
 
 

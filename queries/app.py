@@ -18,7 +18,8 @@ from config.settings import Settings
 from queries import access, adhoc, description, orders, posts, problems, products, summary, users
 from queries.analytics import Analytics
 from queries.documents import Documents
-from queries.health import collect
+from queries.exposition import Pipeline
+from queries.health import Latest, collect
 from queries.limits import BodyLimit
 from queries.metrics import RequestTimer
 from queries.problems import KINDS, Problem
@@ -79,6 +80,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.looking = Gate(HEALTH_LOOKS)
     app.state.settings, app.state.store, app.state.analytics = settings, store, analytics
     app.state.documents = documents
+    app.state.pipeline = Pipeline(Latest(settings))
     problems.install(app)
     for router in (*ROUTERS, server):
         app.include_router(router)
@@ -115,9 +117,10 @@ def health(request: Request) -> JSONResponse:
 
 
 @server.get("/metrics", response_class=PlainTextResponse)
-def prometheus_metrics() -> Response:
-    """What this process counts, for Prometheus."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+def prometheus_metrics(request: Request) -> Response:
+    """What this process counts, and what a look at the whole pipeline found in the last second, for Prometheus."""
+    pipeline: Pipeline = request.app.state.pipeline
+    return Response(generate_latest() + pipeline.text(), media_type=CONTENT_TYPE_LATEST)
 
 
 @server.get("/docs", response_class=HTMLResponse, include_in_schema=False)

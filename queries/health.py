@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
@@ -13,7 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from config.settings import Settings
-from queries import diagnosis, probes, topics
+from queries import diagnosis, probes, topics, wal
+from queries.capture import Alarm
 from queries.diagnosis import Seen, Sight
 from queries.pipeline import Addresses, Health, worst
 
@@ -22,6 +24,7 @@ T = TypeVar("T")
 COLLECT_S = 1.3  # a probe that takes longer counts as no answer
 STALE_S = 5.0
 STALE_PULSES = 10
+KEPT_S = 1.0
 
 
 def collect(settings: Settings) -> Health:
@@ -40,8 +43,35 @@ def collect(settings: Settings) -> Health:
     )
 
 
+class Latest:
+    """Looks for those who ask often: never more than one at a time, and none within a while of the last."""
+
+    def __init__(self, settings: Settings, kept_s: float = KEPT_S) -> None:
+        self._settings, self._kept_s = settings, kept_s
+        self._looking = threading.Lock()
+        self._seen: tuple[float, Health] | None = None
+
+    def health(self) -> Health:
+        """What was seen last, or now when that is too old; who asks while somebody looks is told the last."""
+        seen = self._seen
+        if seen is not None and time.monotonic() - seen[0] < self._kept_s:
+            return seen[1]
+        if not self._looking.acquire(blocking=seen is None):
+            assert seen is not None
+            return seen[1]
+        try:
+            if self._seen is not None and self._seen is not seen:  # somebody has looked while this one waited
+                return self._seen[1]
+            began = time.monotonic()
+            health = collect(self._settings)
+            self._seen = began, health
+            return health
+        finally:
+            self._looking.release()
+
+
 def _look(settings: Settings) -> Sight:
-    pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe")
+    pool = ThreadPoolExecutor(max_workers=9, thread_name_prefix="probe")
     started: list[Future[object]] = []
 
     def start(probe: Callable[[], T]) -> Future[T]:
@@ -49,14 +79,15 @@ def _look(settings: Settings) -> Sight:
         started.append(future)  # pyright: ignore[reportArgumentType]  # only waited for
         return future
 
-    source, store = settings.source_dsn, settings.queries_dsn
-    slot = start(lambda: probes.slot(_secret(source), settings.slot)) if source else None
+    store = settings.queries_dsn
+    slot = start(lambda: wal.slot(settings)) if settings.source_dsn else None
     serving = start(lambda: probes.serving(_secret(store))) if store else None
     analytics = start(lambda: probes.analytics(settings))
     connector = start(lambda: probes.connector(settings))
     log = start(topics.log_of(settings.kafka, settings.topic_prefix).ends)
     writer = start(lambda: probes.alive(settings.writer_address))
     queries = start(lambda: probes.alive(settings.queries_address))
+    projector = start(lambda: probes.alive(settings.serving_metrics_address))
     supervised = start(lambda: probes.supervised(settings))
     wait(started, timeout=COLLECT_S)
     pool.shutdown(wait=False, cancel_futures=True)
@@ -71,6 +102,9 @@ def _look(settings: Settings) -> Sight:
         analytics=_seen(analytics),
         writer=_writer(settings, _seen(writer)),
         queries=_seen(queries),
+        projector=_seen(projector),
+        alarm=Alarm(wal_alarm_s=settings.wal_alarm_s, wal_alarm_bytes=settings.wal_alarm_bytes),
+        connector_url=f"{settings.connect_url.rstrip('/')}/connectors/{settings.connector}",
         supervised=_seen(supervised).value or {},
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,23 +20,17 @@ from config.settings import Settings
 from projectors import registry
 
 TIMEOUT_S = 1.0
+WAITED_S = 5.0  # after which what a process said it waits for is no news
+_LAST_BYTES = 16_384
+#: By component: its log, and the action of its line that says what it waits for.
+_WAITING = {
+    "projector-serving": ("projector-serving.log", "projector_waits"),
+    "projector-analytics": ("projector-analytics.log", "projector_waits"),
+    "connector": ("supervisor.log", "connector_waits"),
+}
 COUNTED_ROWS = 10_000  # larger tables are shown with PostgreSQL's own estimate
 #: Offsets by topic and partition: {topic: {partition: offset}}.
 Offsets = Mapping[str, Mapping[str, int]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
-    """The replication slot, as the captured database shows it."""
-
-    active: bool
-    wal_status: str | None
-    #: WAL that the server must keep for the slot.
-    retained_bytes: int | None
-    #: WAL written since what the slot's consumer has confirmed.
-    unconfirmed_bytes: int | None
-    #: WAL that may still be written before the slot is lost; None without a limit.
-    safe_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +94,8 @@ class Supervised(msgspec.Struct, frozen=True):
     restarts: int = 0
     #: Why it refused to run, when it last did.
     error: str = ""
+    #: What it waits for, as its log says; empty when that was some time ago.
+    waits: str = ""
 
     @property
     def running(self) -> bool:
@@ -112,42 +110,28 @@ class Supervised(msgspec.Struct, frozen=True):
             return True
         return True
 
+    @property
+    def paused(self) -> bool:
+        """Whether the process is there and was stopped by a signal."""
+        try:
+            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        except OSError:  # it is gone, or this is no Linux
+            return False
+
+
+class _Said(msgspec.Struct):
+    at: datetime
+    message: str
+
 
 class _StackFile(msgspec.Struct):
     components: list[Supervised]
     error: str = ""
 
 
-def slot(dsn: str, name: str) -> Slot | None:
-    """The slot of that name; None when there is none."""
-    with _connect(dsn) as conn:
-        row = conn.execute(
-            """
-            select active,
-                   wal_status,
-                   pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint,
-                   pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
-                   safe_wal_size
-              from pg_replication_slots
-             where slot_name = %(name)s
-            """,
-            {"name": name},
-        ).fetchone()
-    if row is None:
-        return None
-    active, wal_status, retained, unconfirmed, safe = row
-    return Slot(
-        active=active,
-        wal_status=wal_status,
-        retained_bytes=retained,
-        unconfirmed_bytes=unconfirmed,
-        safe_bytes=safe,
-    )
-
-
 def serving(dsn: str) -> StoreView:
     """The serving store."""
-    with _connect(dsn) as conn:
+    with connected(dsn) as conn:
         if conn.execute("select to_regclass('readside.declared')").fetchone() == (None,):
             return StoreView(position=None, models=())
         row = conn.execute(
@@ -244,7 +228,27 @@ def supervised(settings: Settings) -> dict[str, Supervised]:
         return {}
     noted = msgspec.json.decode(path.read_bytes(), type=_StackFile)
     # The connector lives in Connect; its supervision is a thread of the supervisor.
-    return {each.name: each for each in (*noted.components, Supervised(name="connector", error=noted.error))}
+    named = (*noted.components, Supervised(name="connector", error=noted.error))
+    logs = settings.data_dir / "logs"
+    return {each.name: msgspec.structs.replace(each, waits=_waits(logs, each.name)) for each in named}
+
+
+def _waits(logs: Path, name: str) -> str:
+    """The last word of a process of ours that waits for another, if it was said just now: our own, without values."""
+    file, action = _WAITING.get(name, ("", ""))
+    try:
+        with (logs / file).open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_BYTES))
+            lines = log.read().splitlines()
+    except OSError:  # it is nobody we ask, or it has said nothing yet
+        return ""
+    newest = datetime.now(UTC) - timedelta(seconds=WAITED_S)
+    for line in reversed(lines):
+        if b'"%s"' % action.encode() in line:
+            with contextlib.suppress(msgspec.MsgspecError):
+                said = msgspec.json.decode(line, type=_Said)
+                return " ".join(said.message.split()) if said.at > newest else ""
+    return ""
 
 
 @cache
@@ -253,7 +257,8 @@ def _http() -> httpx.Client:
     return httpx.Client(timeout=TIMEOUT_S, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
-def _connect(dsn: str) -> psycopg.Connection[Any]:
+def connected(dsn: str) -> psycopg.Connection[Any]:
+    """A connection for one look, which changes nothing."""
     return psycopg.connect(
         dsn,
         autocommit=True,

@@ -54,7 +54,7 @@ create table if not exists readside.rebuilds (
     asked        boolean not null,
     state        text not null check (state in ('asked', 'building', 'built', 'swapped', 'cancelled', 'failed', 'rolled back')),
     swaps        boolean not null,
-    wish         text check (wish in ('swap', 'cancel', 'rollback', 'forget')),
+    wish         text check (wish in ('swap', 'cancel', 'roll back', 'forget')),
     fingerprints jsonb not null default '{}',
     why          text,
     begun_at     timestamptz not null default now(),

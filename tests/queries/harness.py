@@ -132,6 +132,7 @@ def alone(store_database: str, data_dir: Path, **more: Any) -> Settings:
         kafka="127.0.0.1:1",
         connect_url="http://127.0.0.1:1",
         writer_address="127.0.0.1:1",
+        serving_metrics_address="127.0.0.1:1",
         **more,
     )
 
