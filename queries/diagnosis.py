@@ -272,6 +272,7 @@ def models(sight: Sight) -> tuple[Model, ...]:
             as_of=_as_of(seen.value),
             rows=rows.rows,
             incomplete=rows.incomplete,
+            rebuild=rows.rebuild,
         )
         for name, seen in (("serving", sight.serving), ("analytics", sight.analytics))
         if seen.value is not None

@@ -18,6 +18,8 @@ from psycopg import sql
 
 from config.settings import Settings
 from projectors import registry
+from projectors.serving.rebuilds import progress
+from queries.pipeline import ModelRebuild
 
 TIMEOUT_S = 1.0
 WAITED_S = 5.0  # after which what a process said it waits for is no news
@@ -55,6 +57,7 @@ class Rows:
     version: int | None
     rows: int
     incomplete: str | None = None  #: why rows of it may be behind
+    rebuild: ModelRebuild | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +155,15 @@ def serving(dsn: str) -> StoreView:
              order by d.name
             """
         ).fetchall()
+        rebuilt = _rebuilt(conn)
         counted = tuple(
-            Rows(name=name, version=version, rows=_rows(conn, name, many), incomplete=incomplete)
+            Rows(
+                name=name,
+                version=version,
+                rows=_rows(conn, name, many),
+                incomplete=incomplete,
+                rebuild=rebuilt.get(name),
+            )
             for name, version, many, incomplete in models
         )
         parked = conn.execute("select count(*) from readside.dead_letters").fetchone()
@@ -170,6 +180,22 @@ def serving(dsn: str) -> StoreView:
         topics=frozenset(topics or ()),
     )
     return StoreView(position=position, models=counted, dead_letters=parked[0] if parked else 0)
+
+
+def _rebuilt(conn: psycopg.Connection[Any]) -> dict[str, ModelRebuild]:
+    """By name, the read models of which a next version is being built."""
+    if conn.execute("select to_regclass('readside.candidates')").fetchone() == (None,):
+        return {}  # an earlier release's store
+    return {
+        each.name: ModelRebuild(
+            state=each.state,
+            done=each.done,
+            total=each.total,
+            rate=each.rate,
+            eta_seconds=None if each.eta_seconds is None else round(each.eta_seconds, 1),
+        )
+        for each in progress(conn)
+    }
 
 
 def _rows(conn: psycopg.Connection[Any], model: str, estimate: int) -> int:
