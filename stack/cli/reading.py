@@ -40,6 +40,14 @@ def sql(
 
 
 @app.command(rich_help_panel="Read")
+def models(data_dir: DataDir = None, output: OutputOption = None) -> int:
+    """List the registered read models: source tables, key, rows, version, freshness. Exit code 0, 1, 2 as of `status`."""
+    from stack.models import run as models
+
+    return models(settings_of(data_dir), output=output)
+
+
+@app.command(rich_help_panel="Read")
 def verify(
     models: Annotated[
         list[str] | None, typer.Argument(help="Read models; all without a name.", metavar="[MODEL]…")
@@ -51,3 +59,25 @@ def verify(
     from stack.verification import run as verify
 
     return verify(settings_of(data_dir), models or [], output=output)
+
+
+@app.command(rich_help_panel="Read")
+def tail(
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(help="Captured tables, T or schema.T; all without a name.", metavar="[TABLE]…"),
+    ] = None,
+    data_dir: DataDir = None,
+    begin: Annotated[
+        Literal["beginning", "end"],
+        typer.Option("--from", help="Where to begin: at the oldest record that Kafka holds, or at the next one."),
+    ] = "end",
+    limit: Annotated[
+        int | None, typer.Option("--limit", help="End after so many changes.", min=1, show_default="none")
+    ] = None,
+    values: Annotated[bool, typer.Option("--values/--no-values", help="Whether the rows' values are shown.")] = True,
+) -> int:
+    """Show decoded changes as they come, one JSON line each, until Ctrl-C. Each partition's are in order."""
+    from stack.tail import run as tail
+
+    return tail(settings_of(data_dir), tables or [], begin=begin, limit=limit, values=values)
