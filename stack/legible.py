@@ -1,4 +1,4 @@
-"""A row's values as people read them: Debezium sends dates as numbers, and JSON and bytes inside strings (cdc/encoding.py)."""
+"""A row's values as people read them: Debezium sends dates as numbers, and JSON inside strings (cdc/encoding.py)."""
 
 from __future__ import annotations
 

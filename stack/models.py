@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from rich.text import Text
 
@@ -29,7 +30,7 @@ def run(settings: Settings, *, output: Output | None) -> int:
     except (ReadsideError, DeclarationError) as exc:
         raise StackError(str(exc)) from exc
     health = look(settings)
-    rows = rows_of(declarations, health, datetime.now(UTC))
+    rows = rows_of(declarations, health)
     if terminal.chosen(output) == "json":
         terminal.print_json(rows)
     elif rows:
@@ -42,8 +43,9 @@ def run(settings: Settings, *, output: Output | None) -> int:
     return 2 if silent else 1 if any(row["rows"] is None or row["incomplete"] for row in rows) else 0
 
 
-def rows_of(declarations: Declarations, health: Health, now: datetime) -> list[dict[str, Any]]:
+def rows_of(declarations: Declarations, health: Health) -> list[dict[str, Any]]:
     """Each registered model: what is declared, and beside it what its store tells; None where that is not known."""
+    now = datetime.now(UTC)
     living = {(model.store, model.name): model for model in health.models}
     return [_row(declarations, model, living.get((model.store, model.name)), now) for model in declarations.read_models]
 
@@ -68,7 +70,9 @@ def _row(declarations: Declarations, model: ReadModel, living: Model | None, now
 
 def source_tables(declarations: Declarations, model: ReadModel) -> frozenset[str]:
     """The source tables that a model is made of, through rollups and other models too."""
-    by_reference = {declared.reference: declared for declared in declarations.maintained if declared.store == model.store}
+    by_reference = {
+        declared.reference: declared for declared in declarations.maintained if declared.store == model.store
+    }
     found, waiting = set[str](), set(model.reads)
     while waiting:
         name = waiting.pop()
@@ -80,18 +84,18 @@ def source_tables(declarations: Declarations, model: ReadModel) -> frozenset[str
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print them as a table for each store, source tables wrapped beneath their heading."""
+    """Print them, a table for each store."""
     for store in _STORES:
         here = [row for row in rows if row["store"] == store]
-        if here:
-            data.print(
-                terminal.table(
-                    (f"{store} model", "key", "rows", "version", "fresh, s", "source tables", ""),
-                    [_cells(row) for row in here],
-                )
-            )
-        if here and store == _STORES[0]:
-            data.print()
+        if not here:
+            continue
+        columns = (f"{store} model", "key", "rows", "version", "fresh, s", "source tables", "")
+        table = terminal.table(columns, [_cells(row) for row in here])
+        table.columns[0].no_wrap = True
+        for figure in table.columns[2:5]:
+            figure.justify = "right"
+        data.print(table)
+        data.print()
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[object, ...]:
@@ -103,15 +107,15 @@ def _cells(row: Mapping[str, Any]) -> tuple[object, ...]:
         row["version"],
         None if freshness is None else f"{freshness:.1f}",
         ", ".join(row["tables"]),
-        Text("; ".join(filter(None, (row["incomplete"], _rebuild(row.get("rebuild"))))), style="yellow"),
+        Text("; ".join(filter(None, (row["incomplete"], rebuilding(row.get("rebuild"))))), style="yellow"),
     )
 
 
-def _rebuild(rebuild: object) -> str:
-    """A rebuild in a few words: its state, how far it is, and how long it still takes."""
-    told = rebuild if isinstance(rebuild, Mapping) else None
-    if told is None:
-        return "" if rebuild is None else str(rebuild)
+def rebuilding(rebuild: object) -> str:
+    """A rebuild in a few words: its state, how far it is, and how long it still takes; nothing where there is none."""
+    if rebuild is None:
+        return ""
+    told = cast("Mapping[str, Any]", rebuild if isinstance(rebuild, Mapping) else asdict(cast("Any", rebuild)))
     done, total, eta_s = told.get("done"), told.get("total"), told.get("eta_seconds")
     share = f" {100 * done / total:.0f} %" if done is not None and total else ""
     return f"rebuild {told.get('state', '')}{share}" + (f", {eta_s:.0f} s left" if eta_s is not None else "")

@@ -148,10 +148,8 @@ def _line(record: Record, table: Captured, change: Change, *, values: bool) -> L
 
 def _old(record: Record, table: Captured, change: Change) -> Line | None:
     """The row before. Without replica identity full only its key is told: other columns come filled with defaults."""
-    if table.whole:
-        before = decode_trail(record.value or b"").before
-    else:
-        before = change.key if change.op == "d" else change.old_key
+    key = change.key if change.op == "d" else change.old_key
+    before = decode_trail(record.value or b"").before if table.whole else key
     return legible_row(before, table.columns) if before else None
 
 
