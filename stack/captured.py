@@ -11,9 +11,9 @@ from psycopg.conninfo import make_conninfo
 
 from cdc.catalog import Column, read_tables, topic_of
 from cdc.errors import ReadsideError
-from cdc.topics import admin
 from config.settings import Settings
-from queries.topics import bookkeeping, require_listener
+from queries.topics import bookkeeping
+from stack.broker import topics
 from stack.errors import StackError
 
 _CONNECT_S = 2
@@ -44,7 +44,7 @@ def captured(settings: Settings) -> tuple[Captured, ...]:
     except (psycopg.OperationalError, StackError) as exc:
         try:
             return _of_topics(settings)
-        except (OSError, ReadsideError):
+        except ReadsideError:
             raise StackError(f"neither the source nor Kafka says which tables there are: {_said(exc)}") from exc
     except ReadsideError as exc:
         raise StackError(str(exc)) from exc
@@ -69,10 +69,9 @@ def _of_source(settings: Settings) -> tuple[Captured, ...]:
 
 def _of_topics(settings: Settings) -> tuple[Captured, ...]:
     prefix = f"{settings.topic_prefix}."
-    require_listener(settings.kafka)
-    with admin(settings.kafka) as client:
-        topics = sorted(set(client.list_topics()) - bookkeeping(settings.topic_prefix))
-    names = [topic.removeprefix(prefix) for topic in topics if topic.startswith(prefix)]
+    names = [
+        topic.removeprefix(prefix) for topic in topics(settings) if topic not in bookkeeping(settings.topic_prefix)
+    ]
     bare = [name.partition(".")[2] for name in names]
     return tuple(
         Captured(

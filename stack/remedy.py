@@ -59,5 +59,5 @@ def _distinct(reasons: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
     """A component and its hop often have one reason: it is told once, under both names."""
     names: dict[str, list[str]] = {}
     for name, why in reasons:
-        names.setdefault(why, []).append(name)
+        names.setdefault(why.removeprefix("Kafka ").removeprefix("Connect "), []).append(name)
     return ((", ".join(dict.fromkeys(of)), why) for why, of in names.items())

@@ -23,7 +23,7 @@ from cdc.trail import decode_trail
 from config.settings import Settings
 from projectors.checkpoint import time_of
 from queries.store import rfc3339
-from queries.topics import require_listener
+from stack.broker import open_reader
 from stack.captured import Captured, captured, named
 from stack.errors import StackError
 from stack.legible import legible_columns, legible_row
@@ -73,7 +73,7 @@ def _records(settings: Settings, topics: Sequence[str], begin: Begin) -> Iterato
     said = False
     while True:
         try:
-            with closing(_reader(settings)) as reader:
+            with closing(open_reader(settings)) as reader:
                 position = _placed(reader, topics, begin, position)
                 if not said:
                     place = "the beginning" if begin == "beginning" else "now"
@@ -103,14 +103,6 @@ def _placed(
     if before or begin == "beginning":
         return begins | {partition: before[partition] for partition in partitions if partition in before}
     return reader.end_offsets(partitions)
-
-
-def _reader(settings: Settings) -> KafkaPythonReader:
-    try:
-        require_listener(settings.kafka)
-    except OSError as exc:
-        raise Transient(f"Kafka at {settings.kafka} does not answer ({type(exc).__name__})") from exc
-    return KafkaPythonReader(settings.kafka)
 
 
 def line_of(record: Record, table: Captured, *, values: bool) -> Line | None:

@@ -192,7 +192,7 @@ class Dash(App[int]):
     @on(DataTable.RowHighlighted)
     def _suggest(self) -> None:
         if self.health is not None:
-            said = Text.assemble(("$ ", "dim"), self._command(), ("   c copies it", "dim"))
+            said = Text.assemble(("$ ", "dim"), self._command(), ("   enter looks closer, c copies this", "dim"))
             self.query_one("#command", Static).update(said)
 
     def _command(self) -> str:
@@ -205,6 +205,7 @@ class Dash(App[int]):
 
     def on_resize(self, event: Resize) -> None:
         self.set_class(event.size.width < _NARROW, "narrow")
+        self.set_class(event.size.height < _TALL, "short")
         self.set_class(event.size.width >= WIDTH and event.size.height >= _TALL, "tall")
         self.draw()
 

@@ -75,7 +75,7 @@ def _hop(hop: Hop, history: History, spark: int) -> tuple[Text, ...]:
         Text(rates, style="cyan"),
         _right(behind, 8),
         _right(lag, 6),
-        Text(lags, style="magenta"),
+        Text(lags, style="blue"),
     )
 
 

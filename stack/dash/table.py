@@ -16,7 +16,9 @@ class PartTable(DataTable[Any]):
     """Shows ``Row``s."""
 
     def __init__(self, title: str, *, id: str, show_header: bool = True) -> None:
-        super().__init__(id=id, cursor_type="row", cell_padding=0, show_header=show_header)
+        super().__init__(
+            id=id, cursor_type="row", cell_padding=0, show_header=show_header, cursor_foreground_priority="renderable"
+        )
         self._title = title
         self._widths: tuple[tuple[str, int], ...] = ()
         self._rows: list[Row] = []

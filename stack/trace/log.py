@@ -17,7 +17,7 @@ from cdc.reader import KafkaPythonReader, Record
 from cdc.trail import decode_trail
 from config.settings import Settings
 from projectors.letters import Place
-from queries.topics import require_listener
+from stack.broker import open_reader
 from stack.legible import legible_row
 from stack.trace.sought import Sought
 
@@ -53,8 +53,7 @@ class Passages:
 def look(settings: Settings, sought: Sought, *, latest: int, most: int, say: Say) -> Passages:
     """The ``latest`` records of the row among the ``most`` last ones of its topic."""
     try:
-        require_listener(settings.kafka)
-        with closing(KafkaPythonReader(settings.kafka)) as reader:
+        with closing(open_reader(settings)) as reader:
             partitions = reader.partitions(sought.table.topic)
             first = _partition_of(sought, partitions)
             passages = _latest(reader, sought, first or partitions, latest, most, say)
@@ -62,8 +61,6 @@ def look(settings: Settings, sought: Sought, *, latest: int, most: int, say: Say
                 others = [partition for partition in partitions if partition not in first]
                 passages = _latest(reader, sought, others, latest, most, say)
             return passages
-    except OSError as exc:
-        return Passages(fault=f"Kafka at {settings.kafka} does not answer ({type(exc).__name__})")
     except ReadsideError as exc:
         return Passages(fault=str(exc))
 
