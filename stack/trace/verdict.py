@@ -49,7 +49,7 @@ def _parked(stores: Sequence[StoreRow]) -> str:
         if store.letters:
             first = store.letters[0]["id"]
             return (
-                f"It is stuck in the {store.store} store: {_counted(len(store.letters))} of it parked; "
+                f"It is stuck in the {store.store} store: {_counted(len(store.letters))} parked; "
                 f"`readside dead-letters show {first}` says why, `readside dead-letters retry {first}` applies it."
             )
     return ""
@@ -73,9 +73,9 @@ def _uncaptured(source: SourceRow, passages: Passages, stores: Sequence[StoreRow
     behind = [store for store in stores if store.kept and not store.holds(source.lsn)]
     if not behind or _tells(newest, source):
         return ""
-    written = f"transaction {source.xmin} wrote" if source.present else "it was deleted"
+    written = f"what transaction {source.xmin} wrote" if source.present else "that the row is gone"
     return (
-        f"It is stuck between the source and Kafka: what {written} at the source has not come; the source stands at "
+        f"It is stuck between the source and Kafka: {written} has not come there; the source stands at "
         f"{lsn_text(source.lsn)}, the {behind[0].store} store at {lsn_text(behind[0].end_lsn)}; "
         "see `readside status` and `readside doctor`."
     )
@@ -115,7 +115,7 @@ def differing(sought: Sought, source: SourceRow, store: StoreRow) -> list[str]:
 
 
 def _counted(changes: int) -> str:
-    return "1 change is" if changes == 1 else f"{changes} changes are"
+    return "1 change of it is" if changes == 1 else f"{changes} changes of it are"
 
 
 _VERIFY = "`readside verify` says how much differs."
