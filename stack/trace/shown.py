@@ -119,7 +119,7 @@ def _hops(trace: Trace, passage: Passage) -> list[_Hop]:
     read = None if passage.read_us is None else time_of(passage.read_us)
     written = None if passage.kafka_ms is None else time_of(passage.kafka_ms * 1000)
     hops = [
-        _Hop("commit", "committed" if committed else "snapshot", committed),
+        _Hop("source", "committed" if committed else "snapshot", committed),
         _Hop("debezium", "read", read),
         _Hop("kafka", "written", written),
     ]
@@ -136,7 +136,7 @@ def _delays(hops: Sequence[_Hop]) -> list[float | None]:
     before: datetime | None = None
     for hop in hops:
         delays.append(None if hop.at is None or before is None else _ms(hop.at - before))
-        if hop.at is not None and hop.name in ("commit", "debezium", "kafka"):
+        if hop.at is not None and hop.name in ("source", "debezium", "kafka"):
             before = hop.at
     return delays
 
@@ -199,7 +199,7 @@ def _way(trace: Trace, passage: Passage) -> str:
     hops = _hops(trace, passage)
     said: list[str] = []
     for hop, delay in zip(hops, _delays(hops), strict=True):
-        if hop.name == "commit":
+        if hop.name == "source":
             said.append(f"committed {_short(hop.at)}" if hop.at else "a snapshot's row")
         elif delay is not None:
             said.append(f"{hop.name} {delay:+g} ms" + (" (clocks differ)" if delay < 0 else ""))

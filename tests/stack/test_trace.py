@@ -27,8 +27,8 @@ def test_a_row_is_followed_from_the_source_into_both_stores(stack: Stack) -> Non
     assert inserted["op"] == "insert"
     assert inserted["position"].startswith(f"{stack.settings.topic_prefix}.public.users[")
     hops = {hop["name"]: hop for hop in inserted["hops"]}
-    assert list(hops) == ["commit", "debezium", "kafka", "serving", "analytics"]
-    assert hops["commit"]["at"] <= hops["debezium"]["at"]
+    assert list(hops) == ["source", "debezium", "kafka", "serving", "analytics"]
+    assert hops["source"]["at"] <= hops["debezium"]["at"]
     assert hops["kafka"]["delay_ms"] >= 0
     assert hops["serving"]["state"] == hops["analytics"]["state"] == "applied"
     assert all(store["present"] for store in found["stores"])
