@@ -92,7 +92,8 @@ def screen(health: Health, settings: Settings) -> RenderableType:
         [(model.name, model.store, model.rows, model.as_of, model.incomplete) for model in health.models],
     )
     overall = Text.from_markup(f"{_state(health.state)}, {health.dead_letters} dead letters")
-    return Group(overall, "", components, "", hops, "", models, *reasons(health, settings))
+    parts = [overall, "", components, "", hops, *(["", models] if health.models else [])]
+    return Group(*parts, *reasons(health, settings))
 
 
 def told(hop: Hop) -> Text:
