@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import httpx
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer
+from kafka import KafkaAdminClient
 
 from cdc.catalog import Column
 from cdc.encoding import DATE_INFINITY
@@ -154,25 +154,6 @@ def test_it_joins_no_group_and_keeps_values_to_itself_where_asked(stack: Stack) 
             assert process.stderr is not None
             assert email not in process.stderr.read()
         assert sorted(map(str, untyped.list_groups())) == groups
-
-
-def test_a_damaged_record_in_a_real_topic_does_not_end_it(stack: Stack) -> None:
-    """In a topic of its own, so that no store meets it."""
-    topic = f"{stack.settings.topic_prefix}.elsewhere.damaged_{secrets.token_hex(4)}"
-    table = Captured(qualified=topic.partition(".")[2], topic=topic, mirror="damaged")
-    from stack.tail import _records  # pyright: ignore[reportPrivateUsage]
-
-    with closing(KafkaProducer(bootstrap_servers=stack.settings.kafka.split(","))) as producer:
-        producer.send(topic, key=b'{"id": 1}', value=b"{").get(20)
-        producer.send(topic, key=b'{"id": 1}', value=json.dumps(envelope("c", after={"id": 1})).encode()).get(20)
-    with closing(KafkaAdminClient(bootstrap_servers=stack.settings.kafka.split(","))) as admin:
-        try:
-            records = _records(stack.settings, [topic], "beginning")
-            lines = [line_of(next(records), table, values=False) for _ in range(2)]
-            records.close()
-        finally:
-            admin.delete_topics([topic])
-    assert [line and line["op"] for line in lines] == ["damaged", "insert"]
 
 
 def test_mistakes_are_said(stack: Stack) -> None:
