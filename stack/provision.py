@@ -65,7 +65,10 @@ def provision_source(admin_dsn: str, *, writer_dsn: str, source_dsn: str, public
 
 
 def provision_serving(admin_dsn: str, *, serving_dsn: str, queries_dsn: str) -> None:
-    """Make the serving store's database: the projector owns it, the query server may read whatever it makes there."""
+    """Make the serving store's database: the projector owns it, the query server may read whatever it makes there.
+
+    It may also call the functions there: one of them notes that a dead letter is to be tried again.
+    """
     projector, reader = Login.of(serving_dsn), Login.of(queries_dsn)
     with psycopg.connect(admin_dsn, autocommit=True) as admin:
         _role(admin, projector.role, "login", password=projector.password)
@@ -78,7 +81,7 @@ def provision_serving(admin_dsn: str, *, serving_dsn: str, queries_dsn: str) -> 
             )
         )
     with psycopg.connect(make_conninfo(admin_dsn, dbname=projector.database)) as admin:
-        for grant in ("usage on schemas", "select on tables"):
+        for grant in ("usage on schemas", "select on tables", "execute on functions"):
             admin.execute(
                 SQL("alter default privileges for role {} grant {} to {}").format(
                     Identifier(projector.role), SQL(grant), Identifier(reader.role)
