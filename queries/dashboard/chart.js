@@ -30,38 +30,49 @@ function valuesOf({ rows }, { kind, lines }) {
   return points[0].map((_, column) => points.map((point) => point[column]));
 }
 
-/** Draw it into a box; returns the plot, which whoever asked for it destroys. */
+const MONTH = 30 * 86_400;
+const written = (options) => (tick) => new Date(tick * 1000).toLocaleString("en-GB", { timeZone: "UTC", ...options });
+const DATES = [
+  [MONTH, written({ month: "short", year: "numeric" })],
+  [86_400, written({ day: "numeric", month: "short" })],
+  [60, written({ hour: "2-digit", minute: "2-digit" })],
+  [0, written({ minute: "2-digit", second: "2-digit" })],
+];
+
+/** Draw it into a box, each column with a scale of its own; returns the plots, which whoever asked for them destroys. */
 export function drawChart(box, answer, chart) {
-  const names = answer.rows.map((row) => String(row[0]));
+  const values = valuesOf(answer, chart);
+  const figures = chart.lines.map((column) => element("figure", {}, element("figcaption", {}, element("strong", {}, answer.columns[column]), element("span", { class: "muted" }, ` by ${answer.columns[0]}`)), element("div", { class: "canvas" })));
+  box.replaceChildren(...figures);
+  return figures.map((figure, line) => {
+    const canvas = figure.lastChild;
+    return new uPlot(optionsOf(canvas, answer, chart, line), [values[0], values[line + 1]], canvas);
+  });
+}
+
+function optionsOf(canvas, { columns, rows }, { kind, lines }, line) {
+  const colour = () => colours()[LINES[line]];
   const axis = { stroke: () => colours().muted, grid: { stroke: () => colours().line, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
-  const across = { ...axis, space: 70 };
-  if (chart.kind === "category") {
-    across.splits = () => names.map((_, index) => index);
-    across.values = (plot) => names.map((name, index) => (index % Math.ceil(names.length / (plot.width / 90)) ? "" : name.slice(0, 14)));
+  const across = { ...axis, size: 26, space: 70 };
+  if (kind === "category") {
+    across.splits = () => rows.map((_, index) => index);
+    across.values = (plot) => rows.map(([name], index) => (index % Math.ceil(rows.length / (plot.width / 90)) ? "" : String(name).slice(0, 14)));
     across.grid = { show: false };
+  } else if (kind === "time") {
+    across.values = (_, ticks, __, ___, step) => ticks.map(DATES.find(([from]) => step >= from)[1]);
   }
-  const drawnAs = (line) =>
-    chart.kind === "category"
-      ? { paths: uPlot.paths.bars({ size: [0.7 / chart.lines.length, 60], align: chart.lines.length > 1 ? line - (chart.lines.length - 1) / 2 : 0 }), fill: () => colours()[LINES[line]] }
-      : {};
-  const canvas = element("div", { class: "canvas" });
-  const legend = chart.lines.map((column, line) => element("span", { class: `legend colour-${LINES[line]}` }, answer.columns[column]));
-  box.replaceChildren(element("p", { class: "row" }, element("strong", {}, `by ${answer.columns[0]}`), ...legend), canvas);
-  return new uPlot(
-    {
-      width: canvas.clientWidth,
-      height: canvas.clientHeight,
-      tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
-      legend: { show: false },
-      cursor: { drag: { x: chart.kind !== "category", y: false } },
-      scales: {
-        x: { time: chart.kind === "time", ...(chart.kind === "category" ? { range: [-0.6, names.length - 0.4] } : {}) },
-        y: { range: (_, least, most) => [Math.min(0, least ?? 0), Math.max(0, most ?? 1) * 1.08 || 1] },
-      },
-      axes: [across, { ...axis, size: 70 }],
-      series: [{}, ...chart.lines.map((column, line) => ({ label: answer.columns[column], stroke: () => colours()[LINES[line]], width: 1.75, points: { show: chart.kind !== "category" && answer.rows.length < 60, size: 5 }, ...drawnAs(line) }))],
+  const bars = kind === "category" ? { paths: uPlot.paths.bars({ size: [0.6, 80] }), fill: colour } : {};
+  return {
+    width: canvas.clientWidth,
+    height: canvas.clientHeight,
+    tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1000), "Etc/UTC"),
+    legend: { show: false },
+    cursor: { drag: { x: kind !== "category", y: false } },
+    scales: {
+      x: { time: kind === "time", ...(kind === "category" ? { range: [-0.6, rows.length - 0.4] } : {}) },
+      y: { range: (_, least, most) => [Math.min(0, least ?? 0), Math.max(0, most ?? 1) * 1.08 || 1] },
     },
-    valuesOf(answer, chart),
-    canvas,
-  );
+    axes: [across, { ...axis, size: 70 }],
+    series: [{}, { label: columns[lines[line]], stroke: colour, width: 1.75, points: { show: kind !== "category" && rows.length < 60, size: 5 }, ...bars }],
+  };
 }

@@ -5,6 +5,7 @@ import { drawn, element, found, say } from "./element.js";
 import { bytes, milliseconds, rate, seconds } from "./words.js";
 
 const KEPT_S = 3600;
+const LEAST_S = 120; // that is shown of it, however little there is
 const GAP_S = 15; // nobody looked for so long: no line is drawn over it
 
 const CHARTS = [
@@ -68,6 +69,12 @@ export function showHistory() {
   redraw();
 }
 
+/** Where the charts begin: an hour ago, or where the history does, so that what there is fills them. */
+function begin() {
+  const now = Date.now() / 1000;
+  return Math.max(now - KEPT_S, Math.min(at[0] ?? now, now - LEAST_S));
+}
+
 const dataOf = ({ lines }) => [at, ...lines.map(([, name]) => series[name])];
 
 function options(chart, box) {
@@ -78,7 +85,7 @@ function options(chart, box) {
     legend: { show: false },
     cursor: { sync: { key: "history" }, points: { size: 6 }, drag: { x: false, y: false } },
     hooks: { setCursor: [(plot) => tell(chart, plot.cursor.idx)] },
-    scales: { x: { range: () => [Date.now() / 1000 - KEPT_S, Date.now() / 1000] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+    scales: { x: { range: () => [begin(), Date.now() / 1000] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
       { ...axis, size: 24, space: 60, values: (_, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
       { ...axis, size: 62, space: 28, ...(chart.of === bytes ? { incrs: POWERS } : {}), values: (_, ticks) => ticks.map((tick) => chart.of(tick)) },
@@ -103,7 +110,7 @@ function tell(chart, place) {
 
 function strips() {
   const rows = STRIPS.map((hop) =>
-    element("div", { class: "strip" }, element("span", {}, hop), drawn("svg", { viewBox: `0 0 ${KEPT_S} 10`, preserveAspectRatio: "none", role: "img", "data-hop": hop }), element("span", { class: "muted share" })),
+    element("div", { class: "strip" }, element("span", {}, hop), drawn("svg", { viewBox: "0 0 1000 10", preserveAspectRatio: "none", role: "img", "data-hop": hop }), element("span", { class: "muted share" })),
   );
   return element("figure", { class: "strips" }, element("figcaption", {}, element("strong", {}, "States")), ...rows);
 }
@@ -111,15 +118,15 @@ function strips() {
 /** Equal states that follow each other are one rectangle. */
 function runs(hop) {
   const column = series[`${hop}.state`];
-  const from = Date.now() / 1000 - KEPT_S;
+  const from = begin();
   const found = [];
   column.forEach((state, place) => {
     if (state == null) return;
-    const begin = Math.max(0, at[place] - from);
+    const start = Math.max(0, at[place] - from);
     const next = Math.min(at[place + 1] ?? Date.now() / 1000, at[place] + GAP_S) - from;
     const before = found.at(-1);
-    if (before && before.state === state && begin - before.end < 1) before.end = next;
-    else found.push({ state, begin, end: next });
+    if (before && before.state === state && start - before.end < 1) before.end = next;
+    else found.push({ state, begin: start, end: next });
   });
   return found;
 }
@@ -127,7 +134,9 @@ function runs(hop) {
 function drawStrips() {
   for (const picture of found("charts").querySelectorAll("svg[data-hop]")) {
     const all = runs(picture.dataset.hop);
-    picture.replaceChildren(...all.map(({ state, begin, end }) => drawn("rect", { class: `fill-${state}`, x: begin, width: Math.max(4, end - begin), y: 0, height: 10 })));
+    const scale = 1000 / (Date.now() / 1000 - begin());
+    const rect = (run) => drawn("rect", { class: `fill-${run.state}`, x: run.begin * scale, width: Math.max(1.5, (run.end - run.begin) * scale), y: 0, height: 10 });
+    picture.replaceChildren(...all.map(rect));
     const seen = all.reduce((sum, { begin, end }) => sum + end - begin, 0);
     const well = all.filter(({ state }) => state === "ok").reduce((sum, { begin, end }) => sum + end - begin, 0);
     const share = seen ? `${(Math.floor((well / seen) * 1000) / 10).toFixed(1)} % ok` : "not seen";

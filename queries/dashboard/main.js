@@ -43,7 +43,7 @@ function link(state, since) {
 /** Ask whoever is there for a token; returns when there is one. */
 function refused(error) {
   const dialog = found("token");
-  say(found("token-why"), error.message);
+  say(found("token-why"), token.get() == null ? "This server answers the bearers of tokens; this page takes an operator's, its SQL an analyst's too." : error.message);
   found("token-text").value = "";
   if (!dialog.open) dialog.showModal();
   return new Promise((done) => {

@@ -45,14 +45,15 @@ function draw() {
     if (place.kind === "fork" || place.kind === "join") return bend(place.kind, style);
     return element(
       "button",
-      { type: "button", class: `${place.kind === "hop" ? "hop" : "node"} ${style}`, "data-part": keyOf(place), "aria-controls": "details", onclick: () => select(keyOf(place)) },
+      { type: "button", class: `${place.kind === "hop" ? "hop" : `node ${place.kind}`} ${style}`, "data-part": keyOf(place), "aria-controls": "details", onclick: () => select(keyOf(place)) },
       element("span", { class: "title" }, place.title, place.of ? element("span", { class: "of" }, place.of) : null),
-      element("span", { class: "how" }),
+      element("span", { class: "how" }, state("unknown")),
       element("span", { class: "figure" }),
       element("span", { class: "figure" }),
     );
   });
   found("picture").replaceChildren(...parts);
+  found("pipeline").hidden = false;
 }
 
 function bend(kind, style) {
@@ -124,8 +125,8 @@ function showDetails() {
   const part = last && partOf(last, place);
   if (!part) return;
   const box = found("details");
-  if (box.dataset.part !== selected) {
-    box.dataset.part = selected;
+  if (box.dataset.shown !== selected) {
+    box.dataset.shown = selected;
     box.replaceChildren(
       element("h3", { id: "details-title" }, titleOf(place), element("span", { class: "how" })),
       element("p", { class: "said" }),

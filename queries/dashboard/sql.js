@@ -12,7 +12,7 @@ const SHOWN_ROWS = 1_000; // the file has all that came
 
 let running = null;
 let answer = null;
-let plot = null;
+let plots = [];
 let opened = false;
 
 /** Show the page with the statement of its address. `refused` asks for a token. */
@@ -114,12 +114,12 @@ function showChart() {
   hideChart();
   found("sql-chart").hidden = false;
   say(found("sql-shape"), "Hide chart");
-  plot = drawChart(found("sql-chart"), answer, chartOf(answer));
+  plots = drawChart(found("sql-chart"), answer, chartOf(answer));
 }
 
 function hideChart() {
-  plot?.destroy();
-  plot = null;
+  for (const plot of plots) plot.destroy();
+  plots = [];
   found("sql-chart").hidden = true;
   found("sql-chart").replaceChildren();
   say(found("sql-shape"), "Chart");
@@ -150,7 +150,7 @@ async function catalogue(refused) {
   found("sql-tables").replaceChildren(element("h2", {}, "Tables"), ...lists);
 }
 
-found("sql-shape").addEventListener("click", () => (plot ? hideChart() : showChart()));
+found("sql-shape").addEventListener("click", () => (plots.length ? hideChart() : showChart()));
 found("sql-share").addEventListener("click", async () => {
   const address = new URL(`#sql?${new URLSearchParams({ q: found("sql-text").value.trim() })}`, location.href);
   history.replaceState(null, "", address);
@@ -167,5 +167,7 @@ found("sql-csv").addEventListener("click", () => {
   element("a", { href: file, download: "answer.csv" }).click();
   setTimeout(() => URL.revokeObjectURL(file), 10_000);
 });
-document.addEventListener("scheme", () => plot?.redraw());
-new ResizeObserver(() => plot && plot.setSize({ width: found("sql-chart").clientWidth, height: plot.height })).observe(found("sql-chart"));
+document.addEventListener("scheme", () => plots.forEach((plot) => plot.redraw()));
+new ResizeObserver(() => {
+  for (const plot of plots) plot.setSize({ width: plot.root.parentNode.clientWidth, height: plot.height });
+}).observe(found("sql-chart"));

@@ -17,12 +17,14 @@ export function showVerdict(look) {
   document.body.dataset.state = worst;
   const names = wrong.filter((part) => part.state === worst).map((part) => part.name);
   put(
-    worst === "ok" ? "Everything is in order." : `${worst === "down" ? "Down" : "Degraded"}: ${names.join(", ")}.`,
+    worst === "ok" ? "Everything is in order." : `${worst === "down" ? "Down" : "Degraded"}: ${inShort(names)}.`,
     freshnessOf(look),
   );
-  document.title = worst === "ok" ? "readside" : `${worst}: ${names.join(", ")} · readside`;
+  document.title = worst === "ok" ? "readside" : `${worst}: ${inShort(names)} · readside`;
   explain(wrong.map(({ name, state: of, why }) => ({ name, of, why })));
 }
+
+const inShort = (names) => (names.length > 2 ? `${names[0]} and ${names.length - 1} more` : names.join(", "));
 
 /** Nobody answers: what is shown is what was. */
 export function showLost(since) {
