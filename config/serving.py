@@ -57,7 +57,6 @@ class Http(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(_Joining(transport, self.loop))  # pyright: ignore[reportArgumentType]
 
-
     def shutdown(self) -> None:
         self.app_state.get("ending", _nothing)()
         super().shutdown()

@@ -17,6 +17,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 from stack.errors import StackError
 
 OWNER = "shop_owner"
+ASK_FOR_RETRY: LiteralString = "readside.ask_for_retry(text, integer, bigint)"
 Connection = psycopg.Connection[TupleRow]
 
 
@@ -87,6 +88,9 @@ def provision_serving(admin_dsn: str, *, serving_dsn: str, queries_dsn: str) -> 
                     Identifier(projector.role), SQL(grant), Identifier(reader.role)
                 )
             )
+        # A store whose projector made it before such functions were granted.
+        if _exists(admin, "select from pg_proc where oid = to_regprocedure(%(name)s)", ASK_FOR_RETRY):
+            admin.execute(SQL("grant execute on function {} to {}").format(SQL(ASK_FOR_RETRY), Identifier(reader.role)))
 
 
 def _role(admin: Connection, name: str, attributes: LiteralString = "nologin", *, password: str | None = None) -> None:
