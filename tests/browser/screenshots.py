@@ -18,8 +18,8 @@ from tests.browser.conftest import NAMES
 
 TARGET = ROOT / "docs" / "dashboard"
 MOST_BYTES = 150_000
-LOAD_S, RATE = 240.0, 60.0
-BEFORE_S, FAULT_S = 70, 14
+LOAD_S, RATE = 180.0, 60.0
+BEFORE_S, FAULT_S, AFTER_S = 50, 12, 40
 BY_STATUS = """select status, count(*) as orders, sum(total) as revenue
   from orders
  group by status
@@ -44,7 +44,7 @@ def main() -> None:
         _save(page, "down")
         stack.resume("connect")
         expect(page.locator("#verdict")).to_have_text("Everything is in order.", timeout=60_000)
-        page.wait_for_timeout(60_000)
+        page.wait_for_timeout(AFTER_S * 1000)
         _save(page, "light")
         page.goto(f"{address}#sql?q={quote(BY_STATUS)}")
         page.locator("#sql-shape:enabled").click()
