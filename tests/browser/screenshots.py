@@ -18,8 +18,8 @@ from tests.browser.conftest import NAMES
 
 TARGET = ROOT / "docs" / "dashboard"
 MOST_BYTES = 150_000
-LOAD_S, RATE = 180.0, 60.0
-BEFORE_S, FAULT_S, AFTER_S = 50, 12, 40
+LOAD_S, RATE = 150.0, 60.0
+BEFORE_S, FAULT_S, AFTER_S = 40, 12, 25
 BY_STATUS = """select status, count(*) as orders, sum(total) as revenue
   from orders
  group by status
