@@ -56,7 +56,9 @@ class Hop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A read model in its store. ``rows`` is exact to some thousands and an estimate above."""
+    """A read model in its store. ``rows`` is exact to some thousands and an estimate above; the analytics store's may be
+    some seconds old.
+    """
 
     name: str
     store: str

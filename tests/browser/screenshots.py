@@ -18,7 +18,7 @@ from tests.browser.conftest import NAMES
 
 TARGET = ROOT / "docs" / "dashboard"
 MOST_BYTES = 150_000
-LOAD_S, RATE = 150.0, 60.0
+LOAD_S, RATE = 200.0, 30.0
 BEFORE_S, FAULT_S, AFTER_S = 40, 12, 25
 BY_STATUS = """select status, count(*) as orders, sum(total) as revenue
   from orders
@@ -43,8 +43,9 @@ def main() -> None:
         page.wait_for_timeout(FAULT_S * 1000)
         _save(page, "down")
         stack.resume("connect")
-        expect(page.locator("#verdict")).to_have_text("Everything is in order.", timeout=60_000)
+        _in_order(page)
         page.wait_for_timeout(AFTER_S * 1000)
+        _in_order(page)
         _save(page, "light")
         page.goto(f"{address}#sql?q={quote(BY_STATUS)}")
         page.locator("#sql-shape:enabled").click()
@@ -52,7 +53,8 @@ def main() -> None:
         _save(page, "sql")
         for name, width, height in (("dark", 1440, 1000), ("narrow", 380, 1500)):
             page = _open(browser, address, scheme="dark" if name == "dark" else "light", width=width, height=height)
-            page.wait_for_timeout(5000)
+            page.wait_for_timeout(3000)
+            _in_order(page)
             _save(page, name)
         load.stop()
         work.join()
@@ -64,6 +66,10 @@ def _open(browser: Browser, address: str, *, scheme: str, height: int, width: in
     page.goto(address)
     page.wait_for_selector("#models-rows tr", state="attached")
     return page
+
+
+def _in_order(page: Page) -> None:
+    expect(page.locator("#verdict")).to_have_text("Everything is in order.", timeout=60_000)
 
 
 def _save(page: Page, name: str) -> None:
