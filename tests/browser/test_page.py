@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from pydantic import SecretStr
 
 from config.settings import Settings
@@ -212,3 +212,26 @@ def test_dead_letters_are_listed_without_values_and_tried_again(api: Api, projec
     expect(page.locator("#letters-said")).to_have_text("None is parked. The analytics store does not answer.")
     expect(page.locator("#letters-count")).to_be_hidden()
     assert seen.complaints == []
+
+
+def test_a_rebuild_and_the_time_until_the_disk_is_full_are_shown_when_told(
+    api: Api, projector: Projector, window: Opens
+) -> None:
+    projector.conn.execute("insert into readside.declared values ('order_details', 'read_model', 3)")
+    eventually(lambda: api.get("/health").json()["models"] != [], what="a look has seen the read model")
+    rebuild = {"state": "copying", "done": 1200, "total": 4800, "rate": 600.0, "eta_seconds": 6.0}
+
+    def tell(route: Route) -> None:
+        told = route.fetch().json()
+        told["models"][0]["rebuild"] = rebuild
+        told["hops"][0]["figures"] = {"retained_bytes": 3 << 20, "time_to_full_s": 7500}
+        route.fulfill(json=told)
+
+    page = window().page
+    page.route("**/events", lambda route: route.abort())
+    page.route("**/health", tell)
+    page.goto(url(api))
+    row = page.locator("#models-rows tr")
+    expect(row).to_contain_text("copying, 1,200 of 4,800, 600/s, 6.0 s left", timeout=15_000)
+    assert row.locator("progress").evaluate("bar => bar.value / bar.max") == 0.25
+    expect(page.locator("#figures")).to_contain_text("full in 2 h 5 min")
