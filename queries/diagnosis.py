@@ -9,8 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from queries.capture import CLOCKS_S, Alarm, clocks_differ, judged
 from queries.pipeline import Component, Hop, Model, State
-from queries.probes import Offsets, Position, StoreView, Supervised
+from queries.probes import Offsets, Position, StoreView
 from queries.store import rfc3339
+from queries.supervision import Supervised
 from queries.wal import Slot
 
 T = TypeVar("T")

@@ -70,7 +70,9 @@ class ModelRebuild:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A read model in its store. ``rows`` is exact to some thousands and an estimate above."""
+    """A read model in its store. ``rows`` is exact to some thousands and an estimate above; the analytics store's may be
+    some seconds old.
+    """
 
     name: str
     store: str
