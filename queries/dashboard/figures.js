@@ -1,7 +1,9 @@
 // The few figures that say most.
 
 import { element, found, keep, say } from "./element.js";
-import { bytes, count, milliseconds, rate, seconds } from "./words.js";
+import { bytes, count, milliseconds, plural, rate, seconds } from "./words.js";
+
+const changes = ({ lag_changes: lag }) => (lag == null ? "changes not known" : plural(lag, "change"));
 
 function figuresOf(look) {
   const hop = (name) => look.hops.find((each) => each.name === name) ?? { figures: {} };
@@ -13,11 +15,11 @@ function figuresOf(look) {
     { name: "Freshness, p99", value: milliseconds(p99_ms), more: "over the last minute" },
     { name: "Through Kafka", value: rate(hop("transport").rate), more: "changes" },
     { name: "WAL retained", value: bytes(retained), more: retained == null ? "not known" : room },
-    { name: "Behind, serving", value: seconds(hop("serving").lag_seconds), more: `${count(hop("serving").lag_changes)} changes` },
+    { name: "Behind, serving", value: seconds(hop("serving").lag_seconds), more: changes(hop("serving")) },
     {
       name: "Behind, analytics",
       value: seconds(hop("analytics").lag_seconds),
-      more: `${count(hop("analytics").lag_changes)} changes`,
+      more: changes(hop("analytics")),
     },
     { name: "Dead letters", value: count(look.dead_letters), more: look.dead_letters ? "parked" : "none parked" },
   ];

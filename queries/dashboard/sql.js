@@ -7,7 +7,7 @@ import { ask, Refused } from "./stream.js";
 import { count, plural, seconds } from "./words.js";
 
 const FIRST = "select status, count(*) as orders, sum(total) as total\n  from orders\n group by status\n order by orders desc";
-const CATALOGUE = "select table_name, column_name, data_type from information_schema.columns order by table_name, ordinal_position";
+const CATALOGUE = "select table_name, column_name, data_type from information_schema.columns where table_schema = 'main' order by table_name, ordinal_position";
 const SHOWN_ROWS = 1_000; // the file has all that came
 
 let running = null;
