@@ -157,6 +157,14 @@ class Settings(BaseSettings):
         default=3_600, ge=0, description="Seconds for which the former version is kept up, to be rolled back to."
     )
 
+    verify_interval_s: float = Field(
+        default=30.0, ge=0, description="Seconds from one round of the background verification to the next; 0: none."
+    )
+    verify_share: float = Field(
+        default=0.1, gt=0, le=1, description="Most of its time that it spends in queries of the source, as a fraction."
+    )
+    verify_repair: bool = Field(default=False, description="Whether it repairs what it finds (docs/decisions/0019).")
+
     pulse_interval_s: float = Field(default=0.5, gt=0, description="Seconds between two pulses through the pipeline.")
     batch_changes: int = Field(default=10_000, ge=1, description="Most changes applied in one store transaction.")
     analytics_batch_changes: int = Field(

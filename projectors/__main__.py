@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import threading
+from contextlib import nullcontext
 
 from cdc.errors import Fatal, Transient
 from config.logs import configure_logging
 from config.settings import Settings
 from projectors import run
+from projectors.verification.process import reconciling
 
 _PAUSE_S = 0.5
 
@@ -31,15 +33,16 @@ def main() -> int:
     settings = Settings()
     run.settle()
     project = run.serving if sys.argv[1] == "serving" else run.analytics
-    while not stop.is_set():
-        try:
-            project(settings, stop)
-        except Transient as exc:
-            logger.warning(str(exc), extra={"action": "projector_waits"})
-            stop.wait(_PAUSE_S)
-        except Fatal as exc:
-            logger.error(str(exc), extra={"action": "projector_stopped"})
-            return 2
+    with reconciling(settings) if sys.argv[1] == "serving" else nullcontext():
+        while not stop.is_set():
+            try:
+                project(settings, stop)
+            except Transient as exc:
+                logger.warning(str(exc), extra={"action": "projector_waits"})
+                stop.wait(_PAUSE_S)
+            except Fatal as exc:
+                logger.error(str(exc), extra={"action": "projector_stopped"})
+                return 2
     return 0
 
 

@@ -153,6 +153,8 @@ def store_hop(sight: Sight, name: str, seen: Seen[StoreView]) -> Hop:
     state, why = _lateness(position, lag_changes, age_s, sight.stale_s, log)
     if state == "ok" and seen.value is not None:
         state, why = _completeness(seen.value)
+    if state == "ok":
+        state, why = _exactness(sight, name)
     return Hop(
         name=name,
         state=state,
@@ -184,6 +186,17 @@ def _completeness(view: StoreView) -> tuple[State, str]:
     return "ok", ""
 
 
+def _exactness(sight: Sight, store: str) -> tuple[State, str]:
+    verified = sight.serving.value.verified if sight.serving.value else ()
+    differing = [f"{one.name} ({one.differences} rows)" for one in verified if one.store == store and one.differences]
+    if not differing:
+        return "ok", ""
+    return "degraded", (
+        f"not equal to the source: {', '.join(differing)}; `readside verify` shows the rows, `readside verify --repair` "
+        "makes them equal"
+    )
+
+
 def _lag(ends: Offsets, position: Position, bookkeeping: frozenset[str]) -> int:
     read = {topic: ends[topic] for topic in ends if topic in position.topics or not position.topics}
     return lag_of(read, position.frontier, bookkeeping)
@@ -201,6 +214,7 @@ def lag_of(ends: Offsets, frontier: Offsets, bookkeeping: frozenset[str]) -> int
 
 def models(sight: Sight) -> tuple[Model, ...]:
     """The read models of both stores."""
+    verified = {one.name: rfc3339(one.at) for one in (sight.serving.value.verified if sight.serving.value else ())}
     return tuple(
         Model(
             name=rows.name,
@@ -209,6 +223,7 @@ def models(sight: Sight) -> tuple[Model, ...]:
             as_of=_as_of(seen.value),
             rows=rows.rows,
             incomplete=rows.incomplete,
+            verified=verified.get(rows.name),
         )
         for name, seen in (("serving", sight.serving), ("analytics", sight.analytics))
         if seen.value is not None

@@ -73,8 +73,11 @@ def screen(health: Health) -> RenderableType:
         ],
     )
     models = terminal.table(
-        ("read model", "store", "rows", "as of", ""),
-        [(model.name, model.store, model.rows, model.as_of, model.incomplete) for model in health.models],
+        ("read model", "store", "rows", "as of", "verified", ""),
+        [
+            (model.name, model.store, model.rows, model.as_of, model.verified, model.incomplete)
+            for model in health.models
+        ],
     )
     reasons = [Text(f"{each.name}: {each.why}") for each in (*health.components, *health.hops) if each.why]
     overall = Text.from_markup(f"{_state(health.state)}, {health.dead_letters} dead letters")
