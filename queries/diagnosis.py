@@ -2,65 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from queries.capture import CLOCKS_S, Alarm, clocks_differ, judged
+from queries.capture import CLOCKS_S, clocks_differ, judged
 from queries.pipeline import Component, Hop, Model, State
 from queries.probes import Offsets, Position, StoreView
+from queries.sight import Seen, Sight
 from queries.store import rfc3339
-from queries.supervision import Supervised
-from queries.wal import Slot
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen(Generic[T]):
-    """What a probe saw, or the fault that kept it from seeing."""
-
-    value: T | None = None
-    #: Empty when it saw; else one or two words, never a secret.
-    fault: str = ""
-    #: The setting that would say where to look.
-    unset: str = ""
-
-    @property
-    def state(self) -> State:
-        """The state of a component of which answering is all that can be asked."""
-        return "unknown" if self.unset else "down" if self.fault else "ok"
-
-    def why(self, name: str) -> str:
-        """Why there is nothing to see."""
-        if self.unset:
-            return f"{self.unset} is not set, so nobody looked"
-        return f"does not answer ({self.fault}); see its log, {name}.log, or ./readside up" if self.fault else ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """All that the probes saw at one moment."""
-
-    at: datetime
-    #: Seconds after which a store's moment is old, whether or not anything is left to read.
-    stale_s: float
-    #: Topics whose records are no changes.
-    bookkeeping: frozenset[str]
-    slot: Seen[Slot | None]
-    connector: Seen[tuple[str, str] | None]
-    log: Seen[tuple[Offsets, float | None]]
-    serving: Seen[StoreView]
-    analytics: Seen[StoreView]
-    writer: Seen[None]
-    queries: Seen[None]
-    #: The serving projector's endpoint.
-    projector: Seen[None] = Seen()
-    alarm: Alarm = Alarm()  # noqa: RUF009
-    #: The connector's own URL.
-    connector_url: str = "CONNECT_URL/connectors/NAME"
-    supervised: Mapping[str, Supervised] = field(default_factory=dict[str, Supervised])
 
 
 def components(sight: Sight) -> tuple[Component, ...]:
@@ -183,6 +131,8 @@ def store_hop(sight: Sight, name: str, seen: Seen[StoreView], before: str = "") 
     state, why = _lateness(sight, projector, position, lag_changes, age_s, before)
     if state == "ok" and seen.value is not None:
         state, why = _completeness(seen.value)
+    if state == "ok":
+        state, why = _exactness(sight, name)
     return Hop(
         name=name,
         state=state,
@@ -248,6 +198,17 @@ def _completeness(view: StoreView) -> tuple[State, str]:
     return "ok", ""
 
 
+def _exactness(sight: Sight, store: str) -> tuple[State, str]:
+    verified = sight.serving.value.verified if sight.serving.value else ()
+    differing = [f"{one.name} ({one.differences} rows)" for one in verified if one.store == store and one.differences]
+    if not differing:
+        return "ok", ""
+    return "degraded", (
+        f"not equal to the source: {', '.join(differing)}; `readside verify` shows the rows, `readside verify --repair` "
+        "makes them equal"
+    )
+
+
 def _lag(ends: Offsets, position: Position, bookkeeping: frozenset[str]) -> int:
     read = {topic: ends[topic] for topic in ends if topic in position.topics or not position.topics}
     return lag_of(read, position.frontier, bookkeeping)
@@ -265,6 +226,7 @@ def lag_of(ends: Offsets, frontier: Offsets, bookkeeping: frozenset[str]) -> int
 
 def models(sight: Sight) -> tuple[Model, ...]:
     """The read models of both stores."""
+    verified = {one.name: rfc3339(one.at) for one in (sight.serving.value.verified if sight.serving.value else ())}
     return tuple(
         Model(
             name=rows.name,
@@ -274,6 +236,7 @@ def models(sight: Sight) -> tuple[Model, ...]:
             rows=rows.rows,
             incomplete=rows.incomplete,
             rebuild=rows.rebuild,
+            verified=verified.get(rows.name),
         )
         for name, seen in (("serving", sight.serving), ("analytics", sight.analytics))
         if seen.value is not None

@@ -82,6 +82,8 @@ class Model:
     #: Why rows of it may be behind the rest: a parked table, dead letters; None when none is.
     incomplete: str | None = None
     rebuild: ModelRebuild | None = None
+    #: When the background verification compared it last; None when it has not.
+    verified: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

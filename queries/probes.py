@@ -52,12 +52,24 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What the background verification found of a read model, or of a mirrored table as mirror.TABLE."""
+
+    name: str
+    store: str
+    at: datetime
+    differences: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreView:
     """A store's position, None before its projector ever ran, and its read models."""
 
     position: Position | None
     models: tuple[Rows, ...]
     dead_letters: int = 0
+    #: What the background verification found, of both stores; only the serving store tells.
+    verified: tuple[Verified, ...] = ()
 
 
 class _State(msgspec.Struct):
@@ -119,6 +131,7 @@ def serving(dsn: str) -> StoreView:
             for name, version, many, incomplete in models
         )
         parked = conn.execute("select count(*) from readside.dead_letters").fetchone()
+        verified = _verified(conn)
     if row is None:
         return StoreView(position=None, models=counted)
     phase, end_lsn, committed_at, changes, rate, frontier, topics = row
@@ -131,7 +144,14 @@ def serving(dsn: str) -> StoreView:
         frontier=frontier or {},
         topics=frozenset(topics or ()),
     )
-    return StoreView(position=position, models=counted, dead_letters=parked[0] if parked else 0)
+    return StoreView(position=position, models=counted, dead_letters=parked[0] if parked else 0, verified=verified)
+
+
+def _verified(conn: psycopg.Connection[Any]) -> tuple[Verified, ...]:
+    if conn.execute("select to_regclass('readside.verified')").fetchone() == (None,):
+        return ()
+    rows = conn.execute("select name, store, verified_at, differences from readside.verified order by name").fetchall()
+    return tuple(Verified(name=name, store=store, at=at, differences=many) for name, store, at, many in rows)
 
 
 def _rebuilt(conn: psycopg.Connection[Any]) -> dict[str, ModelRebuild]:

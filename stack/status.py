@@ -88,8 +88,11 @@ def screen(health: Health, settings: Settings) -> RenderableType:
         ],
     )
     models = terminal.table(
-        ("read model", "store", "rows", "as of", ""),
-        [(model.name, model.store, model.rows, model.as_of, model.incomplete) for model in health.models],
+        ("read model", "store", "rows", "as of", "verified", ""),
+        [
+            (model.name, model.store, model.rows, model.as_of, model.verified, model.incomplete)
+            for model in health.models
+        ],
     )
     overall = Text.from_markup(f"{_state(health.state)}, {health.dead_letters} dead letters")
     parts = [overall, "", components, "", hops, *(["", models] if health.models else [])]

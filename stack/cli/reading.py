@@ -81,13 +81,16 @@ def verify(
     models: Annotated[
         list[str] | None, typer.Argument(help="Read models; all without a name.", metavar="[MODEL]…")
     ] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Make what differs equal, and verify again.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Repair without asking.")] = False,
+    values: Annotated[bool, typer.Option("--values", help="Show what the first differing rows hold.")] = False,
     data_dir: DataDir = None,
     output: OutputOption = None,
 ) -> int:
-    """Recompute read models from the source and compare row by row. Exit code 0 equal, 1 different."""
+    """Recompute read models from the source and compare. Exit code 0 equal, or repaired and equal; 1 different."""
     from stack.verification import run as verify
 
-    return verify(settings_of(data_dir), models or [], output=output)
+    return verify(settings_of(data_dir), models or [], output=output, values=values, repair=repair, assumed=yes)
 
 
 @app.command(rich_help_panel="Read")

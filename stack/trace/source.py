@@ -13,7 +13,7 @@ from psycopg.types.json import Json
 
 from cdc.lsn import lsn_value
 from config.settings import Settings
-from projectors.oracles import SESSION
+from projectors.verification.oracles import SESSION
 from stack.errors import StackError
 from stack.trace.sought import Sought
 

@@ -21,9 +21,10 @@ from queries import diagnosis, probes
 from queries.diagnosis import Seen
 from queries.health import collect
 from queries.pipeline import worst
+from queries.probes import Verified
 from queries.supervision import Supervised
 from tests.queries.harness import Api, Projector
-from tests.queries.sights import ALL_WELL, WELL, hop, states, store
+from tests.queries.sights import ALL_WELL, NOW, WELL, hop, states, store
 from tests.shop import Shop
 
 REFUSING = ("projector-serving", "connector")
@@ -50,6 +51,25 @@ def test_a_store_that_falls_behind_or_hears_nothing_says_which() -> None:
     silent = hop(replace(ALL_WELL, serving=store(age_s=9)), "serving")
     assert (silent.state, silent.lag_seconds) == ("degraded", 9.0) and "not even a pulse" in silent.why
     assert hop(replace(ALL_WELL, serving=store(phase="snapshot")), "serving").state == "degraded"
+
+
+def test_what_the_background_verification_found_is_told_with_the_command() -> None:
+    found = (
+        Verified(name="mirror.orders", store="serving", at=NOW, differences=3),
+        Verified(name="order_details", store="serving", at=NOW, differences=0),
+        Verified(name="orders", store="analytics", at=NOW, differences=1),
+    )
+    seen = store().value
+    assert seen is not None
+    sight = replace(ALL_WELL, serving=Seen(value=replace(seen, verified=found)))
+    told = states(sight)
+    assert (told["serving"], told["analytics"]) == ("degraded", "degraded")
+    assert hop(sight, "serving").why == (
+        "not equal to the source: mirror.orders (3 rows); `readside verify` shows the rows, `readside verify --repair` "
+        "makes them equal"
+    )
+    assert "orders (1 rows)" in hop(sight, "analytics").why
+    assert {model.verified for model in diagnosis.models(sight)} == {"2026-03-01T12:00:00.000000Z"}
 
 
 def test_clocks_that_disagree_make_no_negative_lag() -> None:
