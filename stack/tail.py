@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Literal
 
@@ -61,13 +61,13 @@ def run(settings: Settings, names: Sequence[str], *, begin: Begin, limit: int | 
 
 
 def _lines(settings: Settings, tables: Mapping[str, Captured], begin: Begin, *, values: bool) -> Iterator[str]:
-    for record in _records(settings, sorted(tables), begin):
+    for record in records(settings, sorted(tables), begin):
         if (line := line_of(record, tables[record.partition[0]], values=values)) is not None:
             text = _encode.encode(line).decode()
             yield (json_visible(text) if sys.stdout.isatty() else text) + "\n"
 
 
-def _records(settings: Settings, topics: Sequence[str], begin: Begin) -> Iterator[Record]:
+def records(settings: Settings, topics: Sequence[str], begin: Begin) -> Generator[Record]:
     """Every record from there on, without end; a broker that goes away is waited for."""
     position: dict[Partition, int] = {}
     said = False

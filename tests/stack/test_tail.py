@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import httpx
 import pytest
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 
 from cdc.catalog import Column
 from cdc.encoding import DATE_INFINITY
@@ -21,8 +21,9 @@ from cdc.reader import Record
 from stack.captured import Captured, named
 from stack.errors import StackError
 from stack.legible import legible
-from stack.tail import line_of
+from stack.tail import line_of, records
 from tests.backends import ROOT, Stack
+from tests.reading import make
 
 TABLE = Captured(qualified="public.orders", topic="shop.public.orders", mirror="orders", key=("id",))
 OTHER = Captured(qualified="sales.orders", topic="shop.sales.orders", mirror="sales.orders", key=("id",))
@@ -133,6 +134,7 @@ def test_changes_come_as_they_are_made_and_ctrl_c_ends_it_quietly(stack: Stack) 
 
 
 def test_it_ends_quietly_when_its_reader_goes(stack: Stack) -> None:
+    new_user(stack)
     with tailing(stack, "--from", "beginning", "--no-values") as (process, lines):
         next(lines)
         assert process.stdout is not None
@@ -154,6 +156,23 @@ def test_it_joins_no_group_and_keeps_values_to_itself_where_asked(stack: Stack) 
             assert process.stderr is not None
             assert email not in process.stderr.read()
         assert sorted(map(str, untyped.list_groups())) == groups
+
+
+def test_a_damaged_record_in_a_real_topic_does_not_end_it(stack: Stack) -> None:
+    """In a topic of its own, so that no store meets it."""
+    topic = f"{stack.settings.topic_prefix}.elsewhere.damaged_{secrets.token_hex(4)}"
+    table = Captured(qualified=topic.partition(".")[2], topic=topic, mirror="damaged")
+    with closing(KafkaAdminClient(bootstrap_servers=stack.settings.kafka.split(","))) as admin:
+        make(admin, topic)
+        try:
+            with closing(KafkaProducer(bootstrap_servers=stack.settings.kafka.split(","))) as producer:
+                for value in (b"{", json.dumps(envelope("c", after={"id": 1})).encode()):
+                    producer.send(topic, key=b'{"id": 1}', value=value, partition=0).get(20)
+            with closing(records(stack.settings, [topic], "beginning")) as read:
+                lines = [line_of(next(read), table, values=False) for _ in range(2)]
+        finally:
+            admin.delete_topics([topic])
+    assert [line and line["op"] for line in lines] == ["damaged", "insert"]
 
 
 def test_mistakes_are_said(stack: Stack) -> None:
