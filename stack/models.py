@@ -55,7 +55,7 @@ def _row(declarations: Declarations, model: ReadModel, living: Model | None, now
         "name": model.name,
         "store": model.store,
         "comment": model.comment,
-        "tables": sorted(source_tables(declarations, model)),
+        "tables": sorted(declarations.tables_beneath(model)),
         "through": sorted(name for name in model.reads if is_declared(name)),
         "key": list(model.key),
         "rows": living and living.rows,
@@ -66,21 +66,6 @@ def _row(declarations: Declarations, model: ReadModel, living: Model | None, now
     }
     rebuild: object = getattr(living, "rebuild", None)
     return row if rebuild is None else row | {"rebuild": rebuild}
-
-
-def source_tables(declarations: Declarations, model: ReadModel) -> frozenset[str]:
-    """The source tables that a model is made of, through rollups and other models too."""
-    by_reference = {
-        declared.reference: declared for declared in declarations.maintained if declared.store == model.store
-    }
-    found, waiting = set[str](), set(model.reads)
-    while waiting:
-        name = waiting.pop()
-        if is_declared(name):
-            waiting |= by_reference[name].reads
-        else:
-            found.add(name)
-    return frozenset(found)
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:

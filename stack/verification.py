@@ -11,7 +11,7 @@ from cdc.connector import source_dsn
 from cdc.errors import ReadsideError
 from config.settings import Settings
 from projectors import registry
-from projectors.read_model import Declarations, ReadModel
+from projectors.read_model import ReadModel
 from projectors.verification.comparing import Difference, Verdict, verify
 from projectors.verification.oracles import Check, Recomputation, oracle_of, oracle_of_table
 from stack import terminal
@@ -89,27 +89,13 @@ def checks_of(settings: Settings, names: Sequence[str] = ()) -> list[Check]:
         oracle = oracle_of(model, settings.models)
         checks.append(oracle or Recomputation(model))
         if oracle is None:
-            tables |= _tables_beneath(declarations, model)
+            tables |= declarations.tables_beneath(model)
     if declarations.read_models and not tables:
         return checks
     mirrored = read_tables(source_dsn(settings), settings.publication, settings.tables)
     return checks + [
         oracle_of_table(table) for table in mirrored if table.mirror in tables or not declarations.read_models
     ]
-
-
-def _tables_beneath(declarations: Declarations, model: ReadModel) -> set[str]:
-    """The source tables that a model reads, through rollups and other models too."""
-    found: set[str] = set()
-    by_reference = {declared.reference: declared for declared in declarations.maintained}
-    waiting = set(model.reads)
-    while waiting:
-        name = waiting.pop()
-        if name in by_reference:
-            waiting |= by_reference[name].reads
-        else:
-            found.add(name)
-    return found
 
 
 def show(verdicts: Sequence[Verdict]) -> None:

@@ -21,7 +21,7 @@ from queries.pipeline import Component, Health, Hop
 from queries.probes import Offsets, StoreView
 from stack import figures, terminal
 from stack.dash.rows import Row
-from stack.models import rebuilding, rows_of, source_tables
+from stack.models import rebuilding, rows_of
 from stack.process import tail
 
 _LOG_LINES = 40
@@ -141,7 +141,7 @@ def made_of(settings: Settings) -> dict[str, str]:
     except (ReadsideError, DeclarationError):
         return {}
     return {
-        f"{model.store}/{model.name}": _listed(sorted(source_tables(declarations, model)))
+        f"{model.store}/{model.name}": _listed(sorted(declarations.tables_beneath(model)))
         for model in declarations.read_models
     }
 

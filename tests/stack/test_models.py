@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from projectors import registry
-from stack.models import rebuilding, source_tables
+from stack.models import rebuilding
 from tests.backends import ROOT, Stack
 from tests.databases import eventually
 
@@ -19,7 +19,7 @@ DECLARED = registry.load("projectors.read_models")
 
 
 def test_source_tables_are_found_through_rollups_and_models() -> None:
-    by_name = {(model.store, model.name): source_tables(DECLARED, model) for model in DECLARED.read_models}
+    by_name = {(model.store, model.name): DECLARED.tables_beneath(model) for model in DECLARED.read_models}
     assert by_name["analytics", "customer_segments"] == {"orders", "users"}
     assert by_name["serving", "user_profile"] == {"follows", "orders", "posts", "users"}
     assert by_name["serving", "following"] == {"follows"}
