@@ -59,6 +59,7 @@ class Message:
     prefix: str
     content: bytes
     lsn: int  #: of its WAL record
+    xid: int | None = None  #: its transaction, 32 bit; None for one outside of any
 
 
 _NULL = Raw(b"null")
@@ -213,7 +214,9 @@ def decode_message(value: bytes) -> Message:
     except msgspec.MsgspecError as exc:
         raise Poison(f"not a logical message: {type(exc).__name__}") from exc
     content = bytes.fromhex(envelope.message.content)
-    return Message(prefix=envelope.message.prefix, content=content, lsn=envelope.source.lsn or 0)
+    return Message(
+        prefix=envelope.message.prefix, content=content, lsn=envelope.source.lsn or 0, xid=envelope.source.txId
+    )
 
 
 def _require_text(value: bytes) -> None:

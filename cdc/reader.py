@@ -7,7 +7,7 @@ transactions leave gaps in offsets, so nothing here may assume that they are con
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
 from kafka import KafkaConsumer
@@ -32,6 +32,7 @@ class Record(Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: Headers
+    timestamp_ms: int = -1  #: as the broker has it, since 1970 UTC: when the record was sent, or written; -1 for none
 
 
 class LogReader(Protocol):
@@ -131,7 +132,7 @@ class KafkaPythonReader:
         read: list[Record] = []
         for tp, records in polled.items():
             partition = (tp.topic, tp.partition)
-            read += [Record(partition, r.offset, r.key, r.value, r.headers) for r in records]
+            read += [Record(partition, r.offset, r.key, r.value, r.headers, r.timestamp) for r in records]
         return read
 
     def only(self, partitions: Collection[Partition] | None) -> None:
@@ -196,6 +197,16 @@ class KafkaPythonReader:
     def close(self) -> None:
         """See LogReader."""
         self._consumer.close(autocommit=False)
+
+
+def read_up_to(reader: LogReader, unread: dict[Partition, int], most_records: int) -> Iterator[Record]:
+    """A poll's records before these offsets; partitions read that far are taken out of ``unread``."""
+    for record in reader.poll(1.0, most_records):
+        end = unread.get(record.partition, 0)
+        if record.offset < end:
+            yield record
+        if record.offset + 1 >= end:
+            unread.pop(record.partition, None)
 
 
 def require_same_topic(topic: str, known: str, found: str) -> None:

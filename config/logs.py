@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
 
+_CAUSES, _FRAMES = 4, 12  # of an exception that are told
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -23,8 +25,19 @@ class JsonFormatter(logging.Formatter):
         }
         entry.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = _told(record.exc_info[1])
         return json.dumps(entry, default=str)
+
+
+def _told(error: BaseException | None) -> list[dict[str, object]]:
+    """An exception and what it came of: classes and places. Its text may hold a row's values or a password."""
+    told: list[dict[str, object]] = []
+    while error is not None and len(told) < _CAUSES:
+        frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+        where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        told.append({"type": type(error).__qualname__, "sqlstate": getattr(error, "sqlstate", None), "frames": where})
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return told
 
 
 def configure_logging(level: int = logging.INFO) -> None:

@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     analytics_address: str = Field(
         default="127.0.0.1:8003", description="host:port of the analytics projector's own SQL endpoint (internal)."
     )
+    serving_metrics_address: str = Field(default="127.0.0.1:8004", description="The same of the serving one's metrics.")
     postgres_address: str = Field(default="127.0.0.1:5433", description="host:port of the native stack's PostgreSQL.")
     postgres_bin: Path | None = Field(
         default=None,
@@ -120,6 +121,12 @@ class Settings(BaseSettings):
     tables: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Captured tables, schema.table, comma separated; empty: every one with a primary key."
     )
+    wal_alarm_s: float = Field(
+        default=600.0, ge=0, description="Seconds of room for WAL below which capture is degraded."
+    )
+    wal_alarm_bytes: ByteSize = Field(
+        default=ByteSize(2 << 30), ge=0, description="WAL kept for the slot, in bytes, from which capture is degraded."
+    )
     history_lost: Literal["stop", "snapshot"] = Field(
         default="stop",
         description="What the connector's supervision does when the slot is gone or lost: stop, or take a new snapshot.",
@@ -157,14 +164,9 @@ class Settings(BaseSettings):
         default=3_600, ge=0, description="Seconds for which the former version is kept up, to be rolled back to."
     )
 
-    verify_interval_s: float = Field(
-        default=30.0, ge=0, description="Seconds from one round of the background verification to the next; 0: none."
-    )
-    verify_share: float = Field(
-        default=0.1, gt=0, le=1, description="Most of its time that it spends in queries of the source, as a fraction."
-    )
+    verify_interval_s: float = Field(default=30.0, ge=0, description="Seconds between rounds of verification; 0: none.")
+    verify_share: float = Field(default=0.1, gt=0, le=1, description="Its most share of time in the source's queries.")
     verify_repair: bool = Field(default=False, description="Whether it repairs what it finds (docs/decisions/0019).")
-
     pulse_interval_s: float = Field(default=0.5, gt=0, description="Seconds between two pulses through the pipeline.")
     batch_changes: int = Field(default=10_000, ge=1, description="Most changes applied in one store transaction.")
     analytics_batch_changes: int = Field(
@@ -185,6 +187,9 @@ class Settings(BaseSettings):
         description="Least seconds between two published copies of the analytics store (<data-dir>/analytics.duckdb).",
     )
 
+    otlp_endpoint: str = Field(
+        default="", description="URL of an OpenTelemetry collector (OTLP/HTTP); empty: no traces."
+    )
     currency: str = Field(default="USD", pattern="^[A-Z]{3}$", description="The shop's one currency, ISO 4217.")
     idempotency_ttl_s: float = Field(
         default=86_400, gt=0, description="Seconds for which the answer to an Idempotency-Key is kept."
@@ -195,9 +200,7 @@ class Settings(BaseSettings):
     token_wait_s: float = Field(
         default=2.0, ge=0, description="Seconds a read waits for its token without Prefer: wait."
     )
-    token_wait_max_s: float = Field(
-        default=30.0, ge=0, description="Longest Prefer: wait that is honoured, in seconds."
-    )
+    token_wait_max_s: float = Field(default=30.0, ge=0, description="Longest Prefer: wait honoured, in seconds.")
     token_waiters: int = Field(
         default=64, ge=1, description="Most reads of the serving store that wait at once; beyond them 503."
     )

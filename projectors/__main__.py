@@ -7,12 +7,15 @@ import os
 import signal
 import sys
 import threading
-from contextlib import nullcontext
+from contextlib import ExitStack
 
 from cdc.errors import Fatal, Transient
 from config.logs import configure_logging
 from config.settings import Settings
+from config.tracing import configure_tracing
 from projectors import run
+from projectors.endpoint import answering
+from projectors.metrics import Metrics
 from projectors.verification.process import reconciling
 
 _PAUSE_S = 0.5
@@ -31,12 +34,18 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     settings = Settings()
+    configure_tracing(settings, f"readside-projector-{sys.argv[1]}")
     run.settle()
-    project = run.serving if sys.argv[1] == "serving" else run.analytics
-    with reconciling(settings) if sys.argv[1] == "serving" else nullcontext():
+    metrics = Metrics(sys.argv[1])
+    with ExitStack() as held:
+        project = run.analytics
+        if sys.argv[1] == "serving":
+            project = run.serving
+            held.enter_context(answering(settings.serving_metrics_address, metrics))
+            held.enter_context(reconciling(settings))
         while not stop.is_set():
             try:
-                project(settings, stop)
+                project(settings, stop, metrics)
             except Transient as exc:
                 logger.warning(str(exc), extra={"action": "projector_waits"})
                 stop.wait(_PAUSE_S)

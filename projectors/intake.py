@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cdc import canary
 from cdc.assembler import Assembler, Partition
@@ -15,6 +15,9 @@ from cdc.poison import locate
 from cdc.reader import LogReader, Record, require_same_topic
 from config.settings import Settings
 from projectors.tally import Tally
+
+if TYPE_CHECKING:
+    from projectors.tracing import Traces
 
 
 class Intake:
@@ -42,6 +45,7 @@ class Intake:
         self.generation = 0  #: of the snapshot that the store was loaded from last
         self.superseded = False  #: a record of a later snapshot was read
         self.poisoned: set[int] = set()  #: transactions in which something could not be understood
+        self.traces: Traces | None = None  #: where somebody records them
         self.outside: list[Change] = []  #: what could not be understood and names no transaction; taken with a batch
         self.assembler = self._assembler({})
 
@@ -92,6 +96,8 @@ class Intake:
                 self.assembler.passed(partition, offset)
                 tally.ignore(partition, "logical message")
                 self._see_canary(value)
+                if self.traces is not None:
+                    self.traces.see(value)
                 return None
             change = decode_change(value, record.key, record.headers, partition[1], offset)
         except Poison as exc:
@@ -126,6 +132,14 @@ class Intake:
             partition = self.topic_of[change.table], change.partition
             waiting[partition] = waiting.get(partition, 0) + 1
         return waiting
+
+    def lacking(self, partitions: Collection[Partition]) -> set[Partition]:
+        """Those of which the next transaction lacks rows, or its END; none when it was torn off and never gets whole."""
+        lacking = self.assembler.lacking()
+        topics = {topic for topic, table in self.topics.items() if table.qualified in lacking} | {
+            self.transaction_topic
+        }
+        return {partition for partition in partitions if partition[0] in topics}
 
     def repeated(self) -> None:
         """Count what the assembler found to be repeated."""

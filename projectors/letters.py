@@ -69,6 +69,11 @@ class DeadLetter:
         return decode_again(change) if change.op == "x" else change
 
     @property
+    def logged(self) -> dict[str, str]:
+        """For a log line: where it lies, and where its transaction ended."""
+        return {"place": str(self.place), "lsn": lsn_text(self.end_lsn)}
+
+    @property
     def shown(self) -> dict[str, str | int | None]:
         """What an operator may see of it: no values."""
         return {

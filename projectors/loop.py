@@ -14,13 +14,14 @@ from cdc.catalog import Table
 from cdc.change import Change
 from cdc.control import Control, Snapshot, read_control, request_snapshot
 from cdc.errors import Fatal, HistoryLost, Refused, SourceChanged, Transient, Unreadable
-from cdc.reader import LogReader, Record
+from cdc.reader import LogReader, read_up_to
 from config.settings import Settings
 from projectors.applying import Applying, Ready
 from projectors.checkpoint import Checkpoint, Store
 from projectors.images import Images
 from projectors.intake import Intake
 from projectors.letters import DeadLetter, Place
+from projectors.metrics import Metrics
 from projectors.parked import Parked
 from projectors.rate import Rate
 from projectors.snapshots import Snapshots
@@ -48,6 +49,7 @@ class Projector:
         control: Callable[[], Control] | None = None,
         request: Callable[[str], None] | None = None,
         parks: Callable[[str], bool] = lambda _table: False,
+        metrics: Metrics | None = None,
     ) -> None:
         """``interval_s``: the least time between two commits; 0 commits whatever has come in at once.
 
@@ -68,6 +70,7 @@ class Projector:
         self._watch = watch
         self._captured = tables
         self._parks = parks
+        self._metrics = metrics
         self._rate = Rate()
 
     def run(self, stop: threading.Event) -> None:
@@ -85,6 +88,9 @@ class Projector:
             self._parks,
             self._settings.dead_letters,
         )
+        if self._metrics is not None:
+            self._intake.traces = self._metrics.traces
+            self._metrics.begun(checkpoint, self._tally.counts, lambda: self._intake.assembler.buffered)
         if checkpoint.phase == "streaming":
             self._intake.generation = checkpoint.state.get("generation", 1)
         while snapshot := self._snapshots.choose(
@@ -111,7 +117,7 @@ class Projector:
                 self._reader.assign(begins)
             while unread:
                 self._hold_back(unread)
-                for record in self._read_up_to(unread):
+                for record in read_up_to(self._reader, unread, self._settings.batch_changes):
                     self._intake.feed(record)
                 while taken := self._intake.assembler.take(self._settings.batch_changes):
                     transactions, checkpoint = self._after(taken, checkpoint)
@@ -139,7 +145,7 @@ class Projector:
             while unread:
                 changes: list[Change] = []
                 self._reader.only(unread)  # what lies behind the snapshot is not read ahead of the rest of it
-                for record in self._read_up_to(unread):
+                for record in read_up_to(self._reader, unread, self._settings.batch_changes):
                     change = self._intake.feed(record, in_snapshot=True)
                     if change is not None:
                         self._tally.of(record.partition).applied += 1
@@ -169,18 +175,11 @@ class Projector:
             reached.append(position())
             return reached[0]
 
+        began = time.perf_counter()
         self._store.load(rows(), once)
+        self._observe((), reached[0], began)
         logger.info("snapshot loaded", extra={"action": "snapshot_loaded", "generation": snapshot.generation})
         return reached[0]
-
-    def _read_up_to(self, unread: dict[Partition, int]) -> Iterator[Record]:
-        """A poll's records before these offsets; partitions read that far are taken out of ``unread``."""
-        for record in self._reader.poll(1.0, self._settings.batch_changes):
-            end = unread.get(record.partition, 0)
-            if record.offset < end:
-                yield record
-            if record.offset + 1 >= end:
-                unread.pop(record.partition, None)
 
     def _stream(self, checkpoint: Checkpoint, stop: threading.Event) -> None:
         with Applying(self._prepare, self._store_batch) as applying:
@@ -242,15 +241,8 @@ class Projector:
     def _hold_back(self, unread: Collection[Partition] | None = None) -> None:
         """``unread``: the partitions of which anything is to come; all of them by default."""
         # A backlog is not read evenly: without this, one topic's rows would pile up until the others catch up.
-        wanted = unread
-        if self._intake.assembler.buffered > self._settings.buffered_changes:
-            lacking = self._intake.assembler.lacking()
-            topics = {topic for topic, table in self._intake.topics.items() if table.qualified in lacking}
-            topics.add(self._intake.transaction_topic)
-            wanted = {partition for partition in unread or self._partitions if partition[0] in topics}
-            if not wanted:
-                wanted = unread  # the next transaction was torn off and never gets whole
-        self._reader.only(wanted)
+        full = self._intake.assembler.buffered > self._settings.buffered_changes
+        self._reader.only((self._intake.lacking(unread or self._partitions) or unread) if full else unread)
 
     def _after(self, taken: Sequence[Transaction], before: Checkpoint) -> tuple[Sequence[Transaction], Checkpoint]:
         """What of these transactions is applied, and where the store stands then."""
@@ -284,6 +276,7 @@ class Projector:
         return self._store.prepare(self._images.conformed(transactions))
 
     def _store_batch(self, apply: Ready, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
+        began = time.perf_counter()
         while True:
             try:
                 apply(checkpoint)
@@ -295,7 +288,11 @@ class Projector:
                 transactions, checkpoint = self._parked.refuse(exc, transactions, checkpoint)
                 apply = self._prepare(transactions)
             else:
-                return
+                return self._observe(transactions, checkpoint, began)
+
+    def _observe(self, transactions: Sequence[Transaction], checkpoint: Checkpoint, began: float) -> None:
+        if self._metrics is not None:
+            self._metrics.applied(transactions, checkpoint, began)
 
 
 def _begin_anew(watch: Watch) -> Transient:

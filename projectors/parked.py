@@ -156,9 +156,7 @@ class Parked:
                 continue
             if asked.action == "drop":
                 self._settle([letter], [], checkpoint, drop=True)
-                logger.warning(
-                    "dead letter dropped", extra={"action": "dead_letter_dropped", "place": str(letter.place)}
-                )
+                logger.warning("dead letter dropped", extra={"action": "dead_letter_dropped", **letter.logged})
             else:
                 self._retry(letter, checkpoint)
 
@@ -169,7 +167,7 @@ class Parked:
 
     def _retry(self, first: DeadLetter, checkpoint: Callable[[int], Checkpoint]) -> None:
         if first.table not in self._topics:
-            logger.warning("its table stands still", extra={"action": "dead_letter_stays", "place": str(first.place)})
+            logger.warning("its table stands still", extra={"action": "dead_letter_stays", **first.logged})
             return
         applied = 0
         for letters in parts(together(self._letters.values(), first)):
@@ -194,16 +192,13 @@ class Parked:
             self._stay(blamed, checkpoint)
             break
         logger.info(
-            "dead letters retried",
-            extra={"action": "dead_letters_retried", "place": str(first.place), "applied": applied},
+            "dead letters retried", extra={"action": "dead_letters_retried", "applied": applied, **first.logged}
         )
 
     def _stay(self, blamed: Mapping[Place, str], checkpoint: Callable[[int], Checkpoint]) -> None:
         for place, why in blamed.items():
-            self._letters[place] = replace(self._letters[place], reason=why)
-            logger.warning(
-                "dead letter stays", extra={"action": "dead_letter_stays", "place": str(place), "reason": why}
-            )
+            letter = self._letters[place] = replace(self._letters[place], reason=why)
+            logger.warning("dead letter stays", extra={"action": "dead_letter_stays", "reason": why, **letter.logged})
         again = [self._letters[place] for place in blamed]
         self._store.apply((), replace(checkpoint(0), parked=again, released=list(blamed)))
 
@@ -273,7 +268,7 @@ class Parked:
         if known is None or letter.position < self._letters[known].position:
             self._blocked[letter.table, letter.key] = letter.place
         self._tally.park((letter.place.topic, letter.place.partition))
-        logger.warning("change parked", extra={"action": "change_parked", "place": str(letter.place), "reason": reason})
+        logger.warning("change parked", extra={"action": "change_parked", "reason": reason, **letter.logged})
 
     def _release_table(
         self, table: str, transaction: Transaction, order: int, parked: dict[Place, DeadLetter]

@@ -20,12 +20,13 @@ from config.settings import Settings
 from projectors import registry
 from projectors.checkpoint import Store
 from projectors.loop import Projector
+from projectors.metrics import Metrics
 from projectors.serving.rebuilding import Policy
 from projectors.serving.store import ServingStore
 from projectors.watch import watching
 
 
-def serving(settings: Settings, stop: threading.Event) -> None:
+def serving(settings: Settings, stop: threading.Event, metrics: Metrics) -> None:
     """Run the serving store's projector. Raises Transient and Fatal."""
     dsn = _required(settings.serving_dsn, "READSIDE_SERVING_DSN")
     tables = captured_tables(settings)
@@ -35,10 +36,10 @@ def serving(settings: Settings, stop: threading.Event) -> None:
     store = ServingStore(
         dsn, tables, declarations, shapes=shapes, parks=lambda table: parks(settings, table), policy=policy
     )
-    _project(settings, store, tables, shapes, stop)
+    _project(settings, store, tables, shapes, stop, metrics)
 
 
-def analytics(settings: Settings, stop: threading.Event) -> None:
+def analytics(settings: Settings, stop: threading.Event, metrics: Metrics) -> None:
     """Run the analytics store's projector and its SQL endpoint. Raises Transient and Fatal."""
     # What this store needs takes as long to import as the rest: the other store's projector starts without it.
     from projectors.analytics import server
@@ -64,8 +65,8 @@ def analytics(settings: Settings, stop: threading.Event) -> None:
     )
     # A statement of DuckDB costs nearly the same for few rows and for many: what has piled up is taken in larger batches.
     larger = settings.model_copy(update={"batch_changes": settings.analytics_batch_changes})
-    with closing(publisher), server.serving(settings, store):
-        _project(larger, store, tables, shapes, stop, interval_s=settings.analytics_interval_s)
+    with closing(publisher), server.serving(settings, store, metrics):
+        _project(larger, store, tables, shapes, stop, metrics, interval_s=settings.analytics_interval_s)
 
 
 def captured_tables(settings: Settings) -> tuple[Table, ...]:
@@ -110,6 +111,7 @@ def _project(
     tables: tuple[Table, ...],
     shapes: Shapes,
     stop: threading.Event,
+    metrics: Metrics,
     *,
     interval_s: float = 0.0,
 ) -> None:
@@ -128,6 +130,7 @@ def _project(
                 watch=watch,
                 control=control.refresh,
                 parks=lambda table: parks_poison(settings, table),
+                metrics=metrics,
             ).run(stop)
     finally:
         store.close()

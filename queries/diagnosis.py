@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from queries.capture import CLOCKS_S, Alarm, clocks_differ, judged
 from queries.pipeline import Component, Hop, Model, State
-from queries.probes import Offsets, Position, Slot, StoreView, Supervised
+from queries.probes import Offsets, Position, StoreView
 from queries.store import rfc3339
+from queries.supervision import Supervised
+from queries.verified import exactness
+from queries.wal import Slot
 
 T = TypeVar("T")
 
@@ -52,6 +56,11 @@ class Sight:
     analytics: Seen[StoreView]
     writer: Seen[None]
     queries: Seen[None]
+    #: The serving projector's endpoint.
+    projector: Seen[None] = Seen()
+    alarm: Alarm = Alarm()  # noqa: RUF009
+    #: The connector's own URL.
+    connector_url: str = "CONNECT_URL/connectors/NAME"
     supervised: Mapping[str, Supervised] = field(default_factory=dict[str, Supervised])
 
 
@@ -59,102 +68,124 @@ def components(sight: Sight) -> tuple[Component, ...]:
     """Every process, in the order the data goes through them."""
     database = sight.slot if sight.slot.fault else sight.serving
     return (
-        _component(sight, "postgres", database.state, database.why("postgres")),
-        _component(sight, "kafka", sight.log.state, sight.log.why("kafka")),
-        _component(sight, "connect", sight.connector.state, sight.connector.why("connect")),
-        _component(sight, "writer", sight.writer.state, sight.writer.why("writer")),
-        _serving_projector(sight),
-        _component(sight, "projector-analytics", sight.analytics.state, sight.analytics.why("projector-analytics")),
-        _component(sight, "queries", sight.queries.state, sight.queries.why("queries")),
+        _component(sight, "postgres", database),
+        _component(sight, "kafka", sight.log),
+        _component(sight, "connect", sight.connector),
+        _component(sight, "writer", sight.writer),
+        _component(sight, "projector-serving", _serving_projector(sight)),
+        _component(sight, "projector-analytics", sight.analytics),
+        _component(sight, "queries", sight.queries),
     )
 
 
-def _component(sight: Sight, name: str, state: State, why: str) -> Component:
+def _component(sight: Sight, name: str, seen: Seen[Any]) -> Component:
     noted = sight.supervised.get(name)
-    pid, restarts = (noted.pid, noted.restarts) if noted else (None, None)
+    state, why = seen.state, seen.why(name)
     if noted and noted.error:
-        state, why = "down", noted.error
+        state, why = "down", _remedied(noted.error)
+    elif noted and seen.fault and not noted.running:
+        why = f"is not running; the supervisor starts it again; see its log, {name}.log"
+    elif noted and seen.fault and noted.paused:
+        why = f"its process is stopped and does nothing; let it go on: `kill -CONT {noted.pid}`"
+    pid, restarts = (noted.pid, noted.restarts) if noted else (None, None)
     return Component(name=name, state=state, why=why, pid=pid, restarts=restarts)
 
 
-def _serving_projector(sight: Sight) -> Component:
-    """It has no endpoint: its process tells where the supervisor knows it, else its store does."""
-    name = "projector-serving"
-    if (noted := sight.supervised.get(name)) is not None:
-        gone = "" if noted.running else f"is not running; see its log, {name}.log; the supervisor starts it again"
-        return _component(sight, name, "down" if gone else "ok", gone)
-    hop = store_hop(sight, "serving", sight.serving)
-    stuck = hop.state != "ok" and bool(hop.lag_changes)
-    return _component(sight, name, "degraded" if stuck else "ok" if hop.state == "ok" else "unknown", hop.why)
+def _serving_projector(sight: Sight) -> Seen[None]:
+    """Its endpoint is on its own machine's loopback; from elsewhere its store tells that it lives."""
+    if "projector-serving" in sight.supervised or not sight.projector.fault:
+        return sight.projector
+    age_s = _age(sight, sight.serving)
+    return sight.projector if age_s is None or age_s > sight.stale_s else Seen()
 
 
 def hops(sight: Sight) -> tuple[Hop, ...]:
     """Every step, in the order the data takes them."""
+    capture, transport = _capture(sight), _transport(sight)
+    # What a store waits for is said of the store too: the first that is not well of all before it, but for a slot that
+    # nobody reads, which is Connect's doing.
+    steps = (capture, transport) if sight.slot.fault else (transport, capture)
+    before = next((hop.why for hop in steps if hop.state in ("degraded", "down")), "")
     return (
-        _capture(sight.slot),
-        _transport(sight),
-        store_hop(sight, "serving", sight.serving),
-        store_hop(sight, "analytics", sight.analytics),
+        capture,
+        transport,
+        store_hop(sight, "serving", sight.serving, before),
+        store_hop(sight, "analytics", sight.analytics, before),
     )
 
 
-def _capture(seen: Seen[Slot | None]) -> Hop:
-    slot = seen.value
-    if slot is None:
-        missing = "the replication slot does not exist; ./readside doctor says how to begin anew"
-        return Hop(
-            name="capture", state=seen.state if seen.state != "ok" else "down", why=seen.why("postgres") or missing
-        )
-    state: State = "ok"
-    why = ""
-    if slot.wal_status == "lost":
-        state, why = "down", "the slot lost WAL it needed: changes are gone; begin anew with a fresh snapshot"
-    elif slot.wal_status == "unreserved":
-        state, why = "degraded", "the server is about to remove WAL the slot needs; let Connect catch up now"
-    elif not slot.active:
-        state, why = "degraded", "nobody reads the slot and WAL piles up; look at the connector"
-    figures = {
-        "wal_status": slot.wal_status,
-        "retained_bytes": slot.retained_bytes,
-        "unconfirmed_bytes": slot.unconfirmed_bytes,
-        "safe_bytes": slot.safe_bytes,
-    }
-    return Hop(name="capture", state=state, why=why, figures=figures)
+def _capture(sight: Sight) -> Hop:
+    if sight.slot.state != "ok":
+        return Hop(name="capture", state=sight.slot.state, why=_named(sight, "postgres", sight.slot))
+    return judged(sight.slot.value, sight.alarm)
 
 
 def _transport(sight: Sight) -> Hop:
     rate = sight.log.value[1] if sight.log.value else None
+    state, why = _connector(sight)
+    figures: dict[str, str | int | None] = {}
+    if sight.connector.value is not None:
+        figures["connector"], figures["task"] = sight.connector.value
+    return Hop(name="transport", state=state, why=why, rate=rate, figures=figures)
+
+
+def _connector(sight: Sight) -> tuple[State, str]:
     if sight.log.fault:
-        return Hop(name="transport", state="down", why=f"Kafka {sight.log.why('kafka')}")
+        return "down", _named(sight, "kafka", sight.log)
     if sight.connector.fault:
-        return Hop(name="transport", state="down", why=f"Connect {sight.connector.why('connect')}", rate=rate)
+        return "down", _named(sight, "connect", sight.connector)
     supervision = sight.supervised.get("connector")
     if supervision and supervision.error:
-        return Hop(name="transport", state="down", why=supervision.error, rate=rate)
+        return "down", _remedied(supervision.error)
     if sight.connector.value is None:
-        return Hop(name="transport", state="down", why="Connect does not know the connector yet", rate=rate)
+        waits = f": {supervision.waits}" if supervision and supervision.waits else ""
+        return "down", f"Connect does not know the connector yet{waits}; its supervision makes it"
     connector, task = sight.connector.value
-    figures = {"connector": connector, "task": task}
-    well = connector == task == "RUNNING"
-    why = "" if well else f"the connector is {connector}, its task {task}; see connect.log"
-    return Hop(name="transport", state="ok" if well else "down", why=why, rate=rate, figures=figures)
+    if connector in ("PAUSED", "STOPPED"):
+        on = f"`curl -X PUT {sight.connector_url}/resume`"
+        return "down", f"the connector is {connector}: somebody told it to be; let it go on: {on}"
+    if connector != "RUNNING" or task != "RUNNING":
+        if sight.slot.fault:
+            return (
+                "down",
+                f"the connector's task is {task}, as it has no database; {_named(sight, 'postgres', sight.slot)}",
+            )
+        return "down", (
+            f"the connector is {connector}, its task {task}; its supervision starts it again; why it failed is in "
+            f"connect.log and in `curl {sight.connector_url}/status`"
+        )
+    return ("degraded", _remedied(supervision.waits)) if supervision and supervision.waits else ("ok", "")
 
 
-def store_hop(sight: Sight, name: str, seen: Seen[StoreView]) -> Hop:
-    """From Kafka into a store."""
+def _named(sight: Sight, name: str, seen: Seen[Any]) -> str:
+    """Why a component is not seen, for whoever needs it."""
+    if seen.unset:
+        return seen.why(name)
+    return f"{name}: {_component(sight, name, seen).why}"
+
+
+def store_hop(sight: Sight, name: str, seen: Seen[StoreView], before: str = "") -> Hop:
+    """From Kafka into a store. ``before``: what is wrong with the steps that lead to it."""
+    projector = f"projector-{name}"
     position = seen.value.position if seen.value else None
-    log = f"projector-{name}"
     if position is None:
-        never = f"the store is empty: its projector never ran; see {log}.log"
-        return Hop(name=name, state=seen.state if seen.state != "ok" else "down", why=seen.why(log) or never)
+        process = "postgres" if name == "serving" else projector
+        never = (
+            _remedied(_waits(sight, projector)) or f"the store is empty: its projector never ran; see {projector}.log"
+        )
+        return Hop(
+            name=name,
+            state="down" if seen.state == "ok" else seen.state,
+            why=never if seen.state == "ok" else _named(sight, process, seen),
+        )
     lag_changes = _lag(sight.log.value[0], position, sight.bookkeeping) if sight.log.value else None
-    age_s = (sight.at - position.committed_at).total_seconds() if position.committed_at else None
+    age_s = _age(sight, seen)
     behind = bool(lag_changes) or (age_s is not None and age_s > sight.stale_s)
-    state, why = _lateness(position, lag_changes, age_s, sight.stale_s, log)
+    state, why = _lateness(sight, projector, position, lag_changes, age_s, before)
     if state == "ok" and seen.value is not None:
         state, why = _completeness(seen.value)
     if state == "ok":
-        state, why = _exactness(sight, name)
+        state, why = exactness(sight.serving.value.verified if sight.serving.value else (), name)
     return Hop(
         name=name,
         state=state,
@@ -166,16 +197,50 @@ def store_hop(sight: Sight, name: str, seen: Seen[StoreView]) -> Hop:
     )
 
 
+def _age(sight: Sight, seen: Seen[StoreView]) -> float | None:
+    """Seconds since the commit at the source that a store shows, by the source's clock where it was seen."""
+    position = seen.value.position if seen.value else None
+    if position is None or position.committed_at is None:
+        return None
+    ahead_s = sight.slot.value.clock_ahead_s if sight.slot.value else 0.0
+    return (sight.at - position.committed_at).total_seconds() + ahead_s
+
+
 def _lateness(
-    position: Position, lag_changes: int | None, age_s: float | None, stale_s: float, log: str
+    sight: Sight, projector: str, position: Position, lag_changes: int | None, age_s: float | None, before: str
 ) -> tuple[State, str]:
+    process = next(each for each in components(sight) if each.name == projector)
+    cause = f"{projector}: {process.why}" if process.state == "down" else _remedied(_waits(sight, projector))
     if position.phase == "snapshot":
-        return "degraded", "the first snapshot is being loaded"
-    if age_s is None or age_s <= stale_s:
+        return "degraded", cause or before or "the store is being opened, or its first snapshot loaded"
+    if age_s is not None and age_s < -CLOCKS_S:
+        return "degraded", clocks_differ(-age_s)
+    if age_s is None or age_s <= sight.stale_s:
         return "ok", ""
+    if cause:
+        return "degraded", cause
+    if before:
+        return "degraded", f"nothing has come for {age_s:,.0f} s: {before}"
     if lag_changes:
-        return "degraded", f"{lag_changes} changes are not applied yet: the projector is behind or stuck; see {log}.log"
-    return "degraded", f"nothing has come for {age_s:.0f} s, not even a pulse; look at capture and transport"
+        return "degraded", (
+            f"{lag_changes} changes are not applied yet: the projector is behind or stuck; see {projector}.log"
+        )
+    return "degraded", (
+        f"nothing has come for {age_s:,.0f} s, not even a pulse; nobody supervises the connector, or it does not go on: "
+        "`./readside up`, or `python -m cdc`, and its log"
+    )
+
+
+def _waits(sight: Sight, name: str) -> str:
+    noted = sight.supervised.get(name)
+    return noted.waits if noted else ""
+
+
+def _remedied(waits: str) -> str:
+    """What a process says it waits for, with what to do where its words do not tell."""
+    if "DiskFull" in waits or "No space left" in waits:
+        return f"{waits}: its disk is full; free some space there (`df -h`), it goes on by itself"
+    return waits
 
 
 def _completeness(view: StoreView) -> tuple[State, str]:
@@ -184,17 +249,6 @@ def _completeness(view: StoreView) -> tuple[State, str]:
     if parked := [f"{rows.name} ({rows.incomplete})" for rows in view.models if rows.incomplete]:
         return "degraded", f"read models stand still: {', '.join(parked)}"
     return "ok", ""
-
-
-def _exactness(sight: Sight, store: str) -> tuple[State, str]:
-    verified = sight.serving.value.verified if sight.serving.value else ()
-    differing = [f"{one.name} ({one.differences} rows)" for one in verified if one.store == store and one.differences]
-    if not differing:
-        return "ok", ""
-    return "degraded", (
-        f"not equal to the source: {', '.join(differing)}; `readside verify` shows the rows, `readside verify --repair` "
-        "makes them equal"
-    )
 
 
 def _lag(ends: Offsets, position: Position, bookkeeping: frozenset[str]) -> int:
@@ -224,6 +278,7 @@ def models(sight: Sight) -> tuple[Model, ...]:
             rows=rows.rows,
             incomplete=rows.incomplete,
             verified=verified.get(rows.name),
+            rebuild=rows.rebuild,
         )
         for name, seen in (("serving", sight.serving), ("analytics", sight.analytics))
         if seen.value is not None

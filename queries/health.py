@@ -13,7 +13,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from config.settings import Settings
-from queries import diagnosis, probes, topics
+from queries import diagnosis, probes, supervision, topics, wal
+from queries.capture import Alarm
 from queries.diagnosis import Seen, Sight
 from queries.pipeline import Addresses, Health, worst
 
@@ -41,7 +42,7 @@ def collect(settings: Settings) -> Health:
 
 
 def _look(settings: Settings) -> Sight:
-    pool = ThreadPoolExecutor(max_workers=8, thread_name_prefix="probe")
+    pool = ThreadPoolExecutor(max_workers=9, thread_name_prefix="probe")
     started: list[Future[object]] = []
 
     def start(probe: Callable[[], T]) -> Future[T]:
@@ -49,15 +50,16 @@ def _look(settings: Settings) -> Sight:
         started.append(future)  # pyright: ignore[reportArgumentType]  # only waited for
         return future
 
-    source, store = settings.source_dsn, settings.queries_dsn
-    slot = start(lambda: probes.slot(_secret(source), settings.slot)) if source else None
+    store = settings.queries_dsn
+    slot = start(lambda: wal.slot(settings)) if settings.source_dsn else None
     serving = start(lambda: probes.serving(_secret(store))) if store else None
     analytics = start(lambda: probes.analytics(settings))
     connector = start(lambda: probes.connector(settings))
     log = start(topics.log_of(settings.kafka, settings.topic_prefix).ends)
     writer = start(lambda: probes.alive(settings.writer_address))
     queries = start(lambda: probes.alive(settings.queries_address))
-    supervised = start(lambda: probes.supervised(settings))
+    projector = start(lambda: probes.alive(settings.serving_metrics_address))
+    supervised = start(lambda: supervision.supervised(settings))
     wait(started, timeout=COLLECT_S)
     pool.shutdown(wait=False, cancel_futures=True)
     return Sight(
@@ -71,6 +73,9 @@ def _look(settings: Settings) -> Sight:
         analytics=_seen(analytics),
         writer=_writer(settings, _seen(writer)),
         queries=_seen(queries),
+        projector=_seen(projector),
+        alarm=Alarm(wal_alarm_s=settings.wal_alarm_s, wal_alarm_bytes=settings.wal_alarm_bytes),
+        connector_url=f"{settings.connect_url.rstrip('/')}/connectors/{settings.connector}",
         supervised=_seen(supervised).value or {},
     )
 

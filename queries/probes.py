@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,25 +16,15 @@ from psycopg import sql
 
 from config.settings import Settings
 from projectors import registry
+from projectors.serving.rebuilds import progress
+from queries.pipeline import ModelRebuild
+from queries.verified import Verified, verified_in
 
 TIMEOUT_S = 1.0
+COUNTED_S = 10.0  # for so long a count of the analytics store's rows will do: its projector forks a process for each
 COUNTED_ROWS = 10_000  # larger tables are shown with PostgreSQL's own estimate
 #: Offsets by topic and partition: {topic: {partition: offset}}.
 Offsets = Mapping[str, Mapping[str, int]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
-    """The replication slot, as the captured database shows it."""
-
-    active: bool
-    wal_status: str | None
-    #: WAL that the server must keep for the slot.
-    retained_bytes: int | None
-    #: WAL written since what the slot's consumer has confirmed.
-    unconfirmed_bytes: int | None
-    #: WAL that may still be written before the slot is lost; None without a limit.
-    safe_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +49,7 @@ class Rows:
     version: int | None
     rows: int
     incomplete: str | None = None  #: why rows of it may be behind
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
-    """What the background verification found of a read model, or of a mirrored table as mirror.TABLE."""
-
-    name: str
-    store: str
-    at: datetime
-    differences: int
+    rebuild: ModelRebuild | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,69 +78,18 @@ class _Counts(msgspec.Struct):
     rows: list[tuple[str, int]]
 
 
+#: By the endpoint and the statement, when it was last counted and what came of it.
+_counted: dict[tuple[str, str], tuple[float, list[tuple[str, int]]]] = {}
+
+
 class _Connector(msgspec.Struct):
     connector: dict[str, str]
     tasks: list[dict[str, Any]]
 
 
-class Supervised(msgspec.Struct, frozen=True):
-    """A component as the native stack's supervisor notes it in stack.json."""
-
-    name: str
-    pid: int | None = None
-    restarts: int = 0
-    #: Why it refused to run, when it last did.
-    error: str = ""
-
-    @property
-    def running(self) -> bool:
-        """Whether the process is there now."""
-        if self.pid is None:
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # it is there, and another user's
-            return True
-        return True
-
-
-class _StackFile(msgspec.Struct):
-    components: list[Supervised]
-    error: str = ""
-
-
-def slot(dsn: str, name: str) -> Slot | None:
-    """The slot of that name; None when there is none."""
-    with _connect(dsn) as conn:
-        row = conn.execute(
-            """
-            select active,
-                   wal_status,
-                   pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint,
-                   pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
-                   safe_wal_size
-              from pg_replication_slots
-             where slot_name = %(name)s
-            """,
-            {"name": name},
-        ).fetchone()
-    if row is None:
-        return None
-    active, wal_status, retained, unconfirmed, safe = row
-    return Slot(
-        active=active,
-        wal_status=wal_status,
-        retained_bytes=retained,
-        unconfirmed_bytes=unconfirmed,
-        safe_bytes=safe,
-    )
-
-
 def serving(dsn: str) -> StoreView:
     """The serving store."""
-    with _connect(dsn) as conn:
+    with connected(dsn) as conn:
         if conn.execute("select to_regclass('readside.declared')").fetchone() == (None,):
             return StoreView(position=None, models=())
         row = conn.execute(
@@ -180,12 +110,19 @@ def serving(dsn: str) -> StoreView:
              order by d.name
             """
         ).fetchall()
+        rebuilt = _rebuilt(conn)
         counted = tuple(
-            Rows(name=name, version=version, rows=_rows(conn, name, many), incomplete=incomplete)
+            Rows(
+                name=name,
+                version=version,
+                rows=_rows(conn, name, many),
+                incomplete=incomplete,
+                rebuild=rebuilt.get(name),
+            )
             for name, version, many, incomplete in models
         )
         parked = conn.execute("select count(*) from readside.dead_letters").fetchone()
-        verified = _verified(conn)
+        verified = verified_in(conn)
     if row is None:
         return StoreView(position=None, models=counted)
     phase, end_lsn, committed_at, changes, rate, frontier, topics = row
@@ -201,11 +138,20 @@ def serving(dsn: str) -> StoreView:
     return StoreView(position=position, models=counted, dead_letters=parked[0] if parked else 0, verified=verified)
 
 
-def _verified(conn: psycopg.Connection[Any]) -> tuple[Verified, ...]:
-    if conn.execute("select to_regclass('readside.verified')").fetchone() == (None,):
-        return ()
-    rows = conn.execute("select name, store, verified_at, differences from readside.verified order by name").fetchall()
-    return tuple(Verified(name=name, store=store, at=at, differences=many) for name, store, at, many in rows)
+def _rebuilt(conn: psycopg.Connection[Any]) -> dict[str, ModelRebuild]:
+    """By name, the read models of which a next version is being built."""
+    if conn.execute("select to_regclass('readside.candidates')").fetchone() == (None,):
+        return {}  # an earlier release's store
+    return {
+        each.name: ModelRebuild(
+            state=each.state,
+            done=each.done,
+            total=each.total,
+            rate=each.rate,
+            eta_seconds=None if each.eta_seconds is None else round(each.eta_seconds, 1),
+        )
+        for each in progress(conn)
+    }
 
 
 def _rows(conn: psycopg.Connection[Any], model: str, estimate: int) -> int:
@@ -237,8 +183,11 @@ def analytics(settings: Settings) -> StoreView:
         return StoreView(position=position, models=(), dead_letters=at.dead_letters)
     # The names come from declarations, which allow plain identifiers only.
     counts = " union all ".join(f"select '{name}' as name, count(*) as rows from {name}" for name in sorted(names))  # noqa: S608
-    answer = _http().post(f"{base}/sql", json={"sql": counts}).raise_for_status()
-    rows = msgspec.json.decode(answer.content, type=_Counts).rows
+    at_s, rows = _counted.get((base, counts), (-COUNTED_S, []))
+    if time.monotonic() - at_s >= COUNTED_S:
+        answer = _http().post(f"{base}/sql", json={"sql": counts}).raise_for_status()
+        rows = msgspec.json.decode(answer.content, type=_Counts).rows
+        _counted[base, counts] = time.monotonic(), rows
     models = tuple(Rows(name=name, version=None, rows=many, incomplete=at.incomplete.get(name)) for name, many in rows)
     return StoreView(position=position, models=models, dead_letters=at.dead_letters)
 
@@ -257,23 +206,14 @@ def alive(address: str) -> None:
     _http().get(f"http://{address}/livez").raise_for_status()
 
 
-def supervised(settings: Settings) -> dict[str, Supervised]:
-    """What the native stack's supervisor notes of each component and of the connector; nothing where another runs them."""
-    path = settings.data_dir / "stack.json"
-    if not path.exists():
-        return {}
-    noted = msgspec.json.decode(path.read_bytes(), type=_StackFile)
-    # The connector lives in Connect; its supervision is a thread of the supervisor.
-    return {each.name: each for each in (*noted.components, Supervised(name="connector", error=noted.error))}
-
-
 @cache
 def _http() -> httpx.Client:
     # No connection is kept: a look every second or so gains nothing from it, and none is left open at the end.
     return httpx.Client(timeout=TIMEOUT_S, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
-def _connect(dsn: str) -> psycopg.Connection[Any]:
+def connected(dsn: str) -> psycopg.Connection[Any]:
+    """A connection for one look, which changes nothing."""
     return psycopg.connect(
         dsn,
         autocommit=True,

@@ -62,7 +62,12 @@ def components_of(settings: Settings, names: Sequence[str], jars: Future[list[Pa
         "connect": lambda: _connect(settings, _java(settings), jars, names),
         "writer": lambda: _ours(settings, "writer", ("writer",), ("postgres",), probe.writer, settings.writer_address),
         "projector-serving": lambda: _ours(
-            settings, "projector-serving", ("projectors", "serving"), ("postgres", "kafka"), probe.serving
+            settings,
+            "projector-serving",
+            ("projectors", "serving"),
+            ("postgres", "kafka"),
+            probe.serving,
+            settings.serving_metrics_address,
         ),
         "projector-analytics": lambda: _ours(
             settings,

@@ -16,7 +16,14 @@ from stack.ports import free
 from stack.postgres import SUPERUSER, dsn
 
 NAMES = ("postgres", "kafka", "connect", "writer", "projector-serving", "projector-analytics", "queries")
-_ADDRESSES = ("postgres_address", "kafka", "writer_address", "queries_address", "analytics_address")
+_ADDRESSES = (
+    "postgres_address",
+    "kafka",
+    "writer_address",
+    "queries_address",
+    "analytics_address",
+    "serving_metrics_address",
+)
 _LOGINS = {
     "admin_dsn": ("postgres", SUPERUSER),
     "writer_dsn": ("shop", "shop_writer"),

@@ -111,7 +111,7 @@ def roll_back(settings: Settings, names: Sequence[str], *, yes: bool, output: Ou
             show(found)
         if not _agreed(f"Let the former versions of {', '.join(last.names)} serve again?", yes):
             return 1
-        rebuilds.wish(connection, last.id, "rollback")
+        rebuilds.wish(connection, last.id, "roll back")
         _see(connection, last.id, "rolled back")
     talk.print(f"{', '.join(last.names)}: the former versions serve again")
     return 0

@@ -11,6 +11,7 @@ from config.listening import NotAllowed, host_and_port
 from config.logs import configure_logging
 from config.serving import serve
 from config.settings import Settings
+from config.tracing import configure_tracing
 from writer.app import make_app
 from writer.transaction import open_pool
 
@@ -26,6 +27,7 @@ def main() -> None:
         identity = Identity(settings)
     except (NotAllowed, NoKey) as error:
         sys.exit(f"writer: {error}")
+    configure_tracing(settings, "readside-writer")
     # uvicorn drains, then raises the signal again for whoever was to get it: a stop that was asked for is a success.
     signal.signal(signal.SIGTERM, _stop)
     pool = open_pool(settings.writer_dsn.get_secret_value(), settings.writer_connections)

@@ -20,6 +20,7 @@ from writer import idempotency
 from writer.access import actor_of
 from writer.constraints import constraints_explained
 from writer.idempotency import Attempt
+from writer.tracing import carry, traceparent_of
 from writer.transaction import Database, Pool, transaction
 
 IdempotencyKey = Annotated[
@@ -83,6 +84,7 @@ def execute(
     actor = actor_of(request)
     actor.require_own_body(body)
     attempt = None if key is None else _attempt(request, key, body, shop.settings)
+    trace = traceparent_of(request.scope["headers"])
     with constraints_explained(), transaction(shop.pool) as tx:
         if attempt is None:
             answer = command(tx.db)
@@ -94,6 +96,8 @@ def execute(
             answer = command(tx.db)
             actor.require_looked()
             idempotency.keep(tx.db, attempt, asdict(answer))
+        if trace is not None and tx.xid is None:
+            carry(tx.db, trace)
     return answer.response(tx.token)
 
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from writer.metrics import Metrics
 from writer.problems import INTERNAL, TOO_LARGE, UNAVAILABLE, Problem
+from writer.tracing import traceparent_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Gate:
             logger.info("a client left before its request was whole", extra={"action": "request_abandoned"})
         except Exception as error:
             # An exception's own text may hold row values; what it is and where it came from is enough.
-            refusal = _refusal(error)
+            refusal = _refusal(error, scope)
             if status == 0:
                 await refusal.response()(scope, receive, noting)
         finally:
@@ -94,11 +95,12 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes | None:
     return bytes(body)
 
 
-def _refusal(error: Exception) -> Problem:
+def _refusal(error: Exception, scope: Scope) -> Problem:
     """The problem of an unexpected exception, which is logged: its class, its sqlstate, its frames, no values."""
     known = {
         "error": type(error).__qualname__,
         "sqlstate": getattr(error, "sqlstate", None),
+        "trace_id": (traceparent_of(scope["headers"]) or "")[3:35] or None,
         "frames": [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)][-8:],
     }
     if isinstance(error, PoolTimeout | psycopg.OperationalError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector, generate_latest
 
 from writer.transaction import Pool
 
@@ -14,6 +14,7 @@ class Metrics:
 
     def __init__(self, pool: Pool) -> None:
         self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
         self._duration = Histogram(
             "readside_writer_request_duration_seconds",
             "Time from a request's arrival to the end of its answer.",

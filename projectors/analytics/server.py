@@ -1,8 +1,8 @@
 """The analytics projector's own endpoint, on loopback: how other processes ask a store that only this one can open.
 
 ``POST /sql`` {"sql", "parameters", "form", "after_lsn", "wait_s"} and ``POST /statements/NAME``, the same without sql and
-form, say in headers where the store stands and whether all rows are in the answer; ``GET /state``, ``GET`` and ``POST
-/dead-letters`` [{"topic", "partition", "offset", "action"}]. JSON out, problems as RFC 9457 has them.
+form, say in headers where the store stands and whether all rows are in the answer; ``GET /state``, ``/metrics``, ``GET`` and
+``POST /dead-letters`` [{"topic", "partition", "offset", "action"}]. JSON out, problems as RFC 9457 has them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import msgspec
 import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -33,6 +34,7 @@ from projectors.analytics.statements import STATEMENTS
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import lsn_text, lsn_value, time_of
 from projectors.letters import Asked, Place
+from projectors.metrics import Metrics
 
 _TITLES = {
     400: "invalid-statement",
@@ -73,12 +75,14 @@ class _Problem(msgspec.Struct, omit_defaults=True):
 
 
 @contextmanager
-def serving(settings: Settings, store: AnalyticsStore) -> Generator[None]:
+def serving(settings: Settings, store: AnalyticsStore, metrics: Metrics | None = None) -> Generator[None]:
     """Answer requests in a thread of its own for as long as the block runs. Raises Transient when its address is taken."""
     # Bound here: a server that cannot bind ends its thread, and nobody would notice before a read is refused.
     ready = ReadyAnswers(store, timeout_s=settings.sql_timeout_s, interval_s=settings.analytics_interval_s)
     with _bound(settings.analytics_address) as address, ready.renewing():
-        config = uvicorn.Config(application(settings, store, ready), log_config=None, access_log=False, lifespan="off")
+        config = uvicorn.Config(
+            application(settings, store, ready, metrics), log_config=None, access_log=False, lifespan="off"
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([address],), name="analytics endpoint", daemon=True)
         thread.start()
@@ -99,8 +103,10 @@ def _bound(address: str) -> socket.socket:
         raise Transient(f"the analytics endpoint cannot listen on {address}: {exc.strerror}") from exc
 
 
-def application(settings: Settings, store: AnalyticsStore, ready: ReadyAnswers) -> Starlette:
-    """The ASGI application."""
+def application(
+    settings: Settings, store: AnalyticsStore, ready: ReadyAnswers, metrics: Metrics | None = None
+) -> Starlette:
+    """The ASGI application. ``metrics``: of the projector; without one there is nothing to tell."""
 
     async def ask(request: Request) -> Response:
         try:
@@ -168,6 +174,9 @@ def application(settings: Settings, store: AnalyticsStore, ready: ReadyAnswers) 
             return _refusal(sql.Refused(503, "another rebuild is under way; ask again when it has ended"))
         return _json(asked)
 
+    async def prometheus_metrics(_: Request) -> Response:
+        return Response(metrics.text() if metrics else b"", media_type=CONTENT_TYPE_LATEST)
+
     async def alive(_: Request) -> Response:
         return Response(status_code=204)
 
@@ -179,6 +188,7 @@ def application(settings: Settings, store: AnalyticsStore, ready: ReadyAnswers) 
         Route("/dead-letters", settle, methods=["POST"]),
         Route("/rebuild", rebuild, methods=["GET"]),
         Route("/rebuild", ask_rebuild, methods=["POST"]),
+        Route("/metrics", prometheus_metrics),
         Route("/livez", alive),
     ])  # fmt: skip
 

@@ -226,9 +226,9 @@ class Rebuilding:
 
     def _look_back(self, connection: Connection) -> bool:
         last = rebuilds.latest_swapped(connection, self._policy.former_s)
-        if last is None or last.wish not in ("rollback", "forget"):
+        if last is None or last.wish not in ("roll back", "forget"):
             return False
-        if self._at_once(lambda: roll_back(connection, last, wanted=last.wish == "rollback")):
+        if self._at_once(lambda: roll_back(connection, last, wanted=last.wish == "roll back")):
             logger.info(
                 "former versions are settled", extra={"action": f"rebuild_{last.wish}", "models": list(last.names)}
             )

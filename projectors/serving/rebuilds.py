@@ -15,7 +15,7 @@ from projectors.declaration import NEXT
 from projectors.versions import Version
 
 Connection = psycopg.Connection[Any]
-Wish = Literal["swap", "cancel", "rollback", "forget"]
+Wish = Literal["swap", "cancel", "roll back", "forget"]
 
 _KEPT_NOTES = 50  # rebuilds that are remembered
 

@@ -122,7 +122,7 @@ def test_what_was_rolled_back_serves_again_right_and_is_not_built_again_by_itsel
     shop.declarations = declared_otherwise("anew")
     shop.project()
     shop.pipeline.commit(rated(1, 2, 3))
-    shop.want("rollback")
+    shop.want("roll back")
     shop.project()
     shop.pipeline.commit(rated(2, 2, 3))
     shop.project()
@@ -266,7 +266,7 @@ def test_every_version_is_right_whatever_happens_while_it_is_built(shop, seed):
             case "ask" if "building" not in shop.states() and "built" not in shop.states():
                 shop.ask(random.choice(("item_ratings", "item_scores", "shop_page")), swaps=random.random() < 0.5)
             case "wish" if shop.states():
-                shop.want(random.choice(("swap", "cancel", "rollback", "forget")))
+                shop.want(random.choice(("swap", "cancel", "roll back", "forget")))
             case _:
                 pass
         shop.policy = Policy(swaps=random.random() < 0.5)
