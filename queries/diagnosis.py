@@ -9,6 +9,7 @@ from queries.pipeline import Component, Hop, Model, State
 from queries.probes import Offsets, Position, StoreView
 from queries.sight import Seen, Sight
 from queries.store import rfc3339
+from queries.verified import exactness
 
 
 def components(sight: Sight) -> tuple[Component, ...]:
@@ -132,7 +133,7 @@ def store_hop(sight: Sight, name: str, seen: Seen[StoreView], before: str = "") 
     if state == "ok" and seen.value is not None:
         state, why = _completeness(seen.value)
     if state == "ok":
-        state, why = _exactness(sight, name)
+        state, why = exactness(sight.serving.value.verified if sight.serving.value else (), name)
     return Hop(
         name=name,
         state=state,
@@ -196,17 +197,6 @@ def _completeness(view: StoreView) -> tuple[State, str]:
     if parked := [f"{rows.name} ({rows.incomplete})" for rows in view.models if rows.incomplete]:
         return "degraded", f"read models stand still: {', '.join(parked)}"
     return "ok", ""
-
-
-def _exactness(sight: Sight, store: str) -> tuple[State, str]:
-    verified = sight.serving.value.verified if sight.serving.value else ()
-    differing = [f"{one.name} ({one.differences} rows)" for one in verified if one.store == store and one.differences]
-    if not differing:
-        return "ok", ""
-    return "degraded", (
-        f"not equal to the source: {', '.join(differing)}; `readside verify` shows the rows, `readside verify --repair` "
-        "makes them equal"
-    )
 
 
 def _lag(ends: Offsets, position: Position, bookkeeping: frozenset[str]) -> int:

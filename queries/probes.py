@@ -18,6 +18,7 @@ from config.settings import Settings
 from projectors import registry
 from projectors.serving.rebuilds import progress
 from queries.pipeline import ModelRebuild
+from queries.verified import Verified, verified_in
 
 TIMEOUT_S = 1.0
 COUNTED_S = 10.0  # for so long a count of the analytics store's rows will do: its projector forks a process for each
@@ -49,16 +50,6 @@ class Rows:
     rows: int
     incomplete: str | None = None  #: why rows of it may be behind
     rebuild: ModelRebuild | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
-    """What the background verification found of a read model, or of a mirrored table as mirror.TABLE."""
-
-    name: str
-    store: str
-    at: datetime
-    differences: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +122,7 @@ def serving(dsn: str) -> StoreView:
             for name, version, many, incomplete in models
         )
         parked = conn.execute("select count(*) from readside.dead_letters").fetchone()
-        verified = _verified(conn)
+        verified = verified_in(conn)
     if row is None:
         return StoreView(position=None, models=counted)
     phase, end_lsn, committed_at, changes, rate, frontier, topics = row
@@ -145,13 +136,6 @@ def serving(dsn: str) -> StoreView:
         topics=frozenset(topics or ()),
     )
     return StoreView(position=position, models=counted, dead_letters=parked[0] if parked else 0, verified=verified)
-
-
-def _verified(conn: psycopg.Connection[Any]) -> tuple[Verified, ...]:
-    if conn.execute("select to_regclass('readside.verified')").fetchone() == (None,):
-        return ()
-    rows = conn.execute("select name, store, verified_at, differences from readside.verified order by name").fetchall()
-    return tuple(Verified(name=name, store=store, at=at, differences=many) for name, store, at, many in rows)
 
 
 def _rebuilt(conn: psycopg.Connection[Any]) -> dict[str, ModelRebuild]:

@@ -21,6 +21,8 @@ from projectors.read_model import ReadModel
 from projectors.verification.checksums import Checksums, checksums, range_of
 from projectors.verification.oracles import SESSION, Check, Oracle
 
+_BUSY_S = 20.0
+
 Key = tuple[Any, ...]
 Row = tuple[str, ...]  # each value but the key's as JSON
 Rows = dict[Key, Row]
@@ -225,7 +227,11 @@ class Analytics:
         return self._ask(query, {})["rows"]
 
     def _ask(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        deadline = time.monotonic() + _BUSY_S
         response = self._client.post("/sql", json={"sql": sql, "parameters": parameters})
+        while response.status_code == 503 and time.monotonic() < deadline:  # others ask too, and only so many at once
+            time.sleep(0.25)
+            response = self._client.post("/sql", json={"sql": sql, "parameters": parameters})
         if response.status_code == 503:
             raise Transient("the analytics store is busy or loading; try again, or see `readside status`")
         if response.is_error:

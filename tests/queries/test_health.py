@@ -21,8 +21,8 @@ from queries import diagnosis, probes
 from queries.diagnosis import Seen
 from queries.health import collect
 from queries.pipeline import worst
-from queries.probes import Verified
 from queries.supervision import Supervised
+from queries.verified import Verified
 from tests.queries.harness import Api, Projector
 from tests.queries.sights import ALL_WELL, NOW, WELL, hop, states, store
 from tests.shop import Shop
