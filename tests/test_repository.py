@@ -53,6 +53,7 @@ TRANSACTION_OWNERS = {
     "stack/faults.py": "ends a session, one statement",
     "stack/provision.py": "creates databases, which cannot be done inside a transaction",
     "stack/rebuild.py": "one statement at a time: asks the projector, and looks how far it is",
+    "stack/replay.py": "creates a database for the replay, and looks where it stands",
     "stack/snapshot.py": "looks where the store stands, one statement at a time",
     "stack/witness.py": "each look is one statement",
     "writer/migrations.py": "a migration and its record are one transaction",
