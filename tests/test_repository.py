@@ -47,6 +47,7 @@ TRANSACTION_OWNERS = {
     "projectors/verification/results.py": "the reconciler's notes, one statement each",
     "projectors/verification/sides.py": "reads of a store are one statement each; the source is read in one snapshot",
     "queries/probes.py": "each look is one statement",
+    "queries/pushes.py": "listens, which a transaction would hold back",
     "queries/store.py": "each read is one statement",
     "queries/watch.py": "listens, which a transaction would hold back",
     "stack/churn.py": "the load's own transactions, and what became of each",
