@@ -21,6 +21,7 @@ import psycopg
 from config.settings import Settings, environment_of
 from stack import kafka, postgres, run, up
 from stack.java import Java
+from stack.ports import free
 from stack.process import spawn, stop
 from tests import directories
 from tests.backends import ROOT, Native
@@ -52,6 +53,8 @@ class Breakable(Native):
     """A native stack, and what to break it with."""
 
     network: Proxy
+    #: host:port for a query server of a test's own.
+    aside: str
     #: By store; none where this machine lets nobody mount one.
     disks: dict[str, Disk] = field(default_factory=dict[str, Disk])
     #: Processes of a test's own, ended with it.
@@ -94,7 +97,8 @@ def breakable(**given: Any) -> Iterator[Breakable]:
         address = Settings(data_dir=directory).kafka
         network = held.enter_context(proxied(address, address.replace("127.0.0.1", "127.0.0.2")))
         up.wait_healthy(directory, supervisor=supervisor)
-        stack = Breakable(settings=Settings(data_dir=directory), network=network, disks=disks)
+        aside = f"127.0.0.1:{free()[0]}"
+        stack = Breakable(settings=Settings(data_dir=directory), network=network, aside=aside, disks=disks)
         if disks:
             stack.sql(f"create tablespace small location '{disks['serving'].path}'")
             stack.sql("alter table mirror.users set tablespace small", "readside")

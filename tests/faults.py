@@ -23,6 +23,7 @@ from cdc.topics import admin
 from config.settings import environment_of
 from queries.health import collect
 from stack.plan import NAMES
+from stack.process import stop
 from tests.backends import ROOT
 from tests.breakable import Breakable
 from tests.databases import eventually
@@ -58,7 +59,9 @@ class Fault:
 def killed(name: str) -> Fault:
     """SIGKILL; the supervisor starts the process again."""
     again = r"is not running|ended and is started again"
-    return Fault(name=f"{name} killed", inject=lambda s: os.kill(s.pid(name), signal.SIGKILL), cause=f"^{name}: .*{again}")
+    return Fault(
+        name=f"{name} killed", inject=lambda s: os.kill(s.pid(name), signal.SIGKILL), cause=f"^{name}: .*{again}"
+    )
 
 
 def paused(name: str) -> Fault:
@@ -150,15 +153,43 @@ def _in_kafka(client: Any, partitions: dict[TopicPartition, int]) -> int:
 
 
 def clock_off(stack: Breakable) -> None:
-    """Another query server, whose machine is a day ahead."""
+    """Another query server, on a machine whose clock is a day ahead."""
     code = (
         "import time, time_machine\n"
         "from queries.__main__ import main\n"
         "with time_machine.travel(time.time() + 86_400, tick=True):\n"
         "    main()\n"
     )
-    settings = stack.settings.model_copy(update={"queries_address": "127.0.0.1:1"})
-    stack.others.append(subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment_of(settings)))
+    query_server(stack, code)
+
+
+def query_server(stack: Breakable, code: str) -> None:
+    """A query server of the test's own, in the place of the one before it."""
+    for former in stack.others:
+        stop(former)
+    stack.others.clear()
+    settings = stack.settings.model_copy(update={"queries_address": stack.aside})
+    log = (stack.settings.data_dir / "logs" / "queries-aside.log").open("ab")
+    with log:
+        stack.others.append(
+            subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment_of(settings), stderr=log)
+        )
+
+
+def look_aside(stack: Breakable) -> Look:
+    """What that query server shows; well, as long as it is not there."""
+    try:
+        health = httpx.get(f"http://{stack.aside}/health", timeout=3).json()
+    except httpx.TransportError:
+        return "unknown", []
+    parts = (*health["components"], *health["hops"])
+    return health["state"], [f"{part['name']}: {part['why']}" for part in parts if part["why"]]
+
+
+def clock_set(stack: Breakable) -> None:
+    """The machine's clock is right again, and the server says that all is well."""
+    query_server(stack, "from queries.__main__ import main; main()")
+    eventually(lambda: look_aside(stack)[0] == "ok", what=lambda: f"it is well: {look_aside(stack)}", deadline_s=30)
 
 
 FAULTS: Sequence[Fault] = (
@@ -219,6 +250,13 @@ FAULTS: Sequence[Fault] = (
         inject=retention,
         cause=r"^projector-serving: .*retention took records",
         remedy="python -m cdc snapshot",
+    ),
+    Fault(
+        name="clock off by a day",
+        inject=clock_off,
+        cause=r"^capture: clocks differ: the source's is 86,[34]\d\d s behind",
+        undo=clock_set,
+        look=look_aside,
     ),
 )
 #: Those that are always tried: each another way out.
