@@ -31,7 +31,8 @@ import httpx
 
 from benchmarks import catch_up
 from benchmarks.result import Result
-from config.settings import Settings, environment_of
+from config.environment import environment_of
+from config.settings import Settings
 from stack import bearer
 from stack.freshness import percentile
 from stack.ports import free

@@ -17,7 +17,8 @@ from cdc.connect import Connect
 from cdc.connector import connector_config
 from cdc.errors import Transient
 from cdc.topics import ensure_topics
-from config.settings import Settings, bare_environment
+from config.environment import bare_environment
+from config.settings import Settings
 from stack import connect
 from stack.connector import ConnectorThread
 from stack.java import Java

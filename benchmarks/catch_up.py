@@ -22,7 +22,8 @@ from benchmarks.database import database
 from benchmarks.result import Result
 from cdc.catalog import message_topic, topics_of, transaction_topic
 from cdc.reader import KafkaPythonReader
-from config.settings import Settings, environment_of
+from config.environment import environment_of
+from config.settings import Settings
 from projectors import registry
 from projectors.declaration import StoreName
 from projectors.run import captured_tables

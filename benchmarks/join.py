@@ -21,8 +21,9 @@ import httpx
 import psycopg
 
 from benchmarks.catalogue import BASE
+from config.environment import environment_of
 from config.serving import serve
-from config.settings import Settings, environment_of
+from config.settings import Settings
 from stack.ports import free
 
 _START_S = 30.0

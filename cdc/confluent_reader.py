@@ -110,6 +110,7 @@ class ConfluentReader:
                 message.key(),
                 message.value(),
                 cast("Headers | None", message.headers()) or _NO_HEADERS,
+                message.timestamp()[1],
             )
             for message in messages
         ]

@@ -32,6 +32,7 @@ class Record(Struct, frozen=True, gc=False):
     key: bytes | None
     value: bytes | None
     headers: Headers
+    timestamp_ms: int = -1  #: as the broker has it, since 1970 UTC: when the record was sent, or written; -1 for none
 
 
 class LogReader(Protocol):
@@ -131,7 +132,7 @@ class KafkaPythonReader:
         read: list[Record] = []
         for tp, records in polled.items():
             partition = (tp.topic, tp.partition)
-            read += [Record(partition, r.offset, r.key, r.value, r.headers) for r in records]
+            read += [Record(partition, r.offset, r.key, r.value, r.headers, r.timestamp) for r in records]
         return read
 
     def only(self, partitions: Collection[Partition] | None) -> None:

@@ -50,11 +50,20 @@ def require_guards(app: FastAPI, guarded: type[APIRoute]) -> None:
 class Http(HttpToolsProtocol):
     """uvicorn's HTTP, which writes a response's head and body one after the other; here they leave together.
 
-    A head of its own is a system call, a packet and, at the client, a wake for nothing.
+    A head of its own is a system call, a packet and, at the client, a wake for nothing. What a lifespan gives as the state
+    ``ending`` is called when the server stops: answers that have no end of their own end then.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         super().connection_made(_Joining(transport, self.loop))  # pyright: ignore[reportArgumentType]
+
+    def shutdown(self) -> None:
+        self.app_state.get("ending", _nothing)()
+        super().shutdown()
+
+
+def _nothing() -> None:
+    pass
 
 
 class _Joining:

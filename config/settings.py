@@ -6,7 +6,6 @@ A value comes from the first of these that has it: a command-line option, the en
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -164,6 +163,14 @@ class Settings(BaseSettings):
         default=3_600, ge=0, description="Seconds for which the former version is kept up, to be rolled back to."
     )
 
+    verify_interval_s: float = Field(
+        default=30.0, ge=0, description="Seconds from one round of the background verification to the next; 0: none."
+    )
+    verify_share: float = Field(
+        default=0.1, gt=0, le=1, description="Most of its time that it spends in queries of the source, as a fraction."
+    )
+    verify_repair: bool = Field(default=False, description="Whether it repairs what it finds (docs/decisions/0019).")
+
     pulse_interval_s: float = Field(default=0.5, gt=0, description="Seconds between two pulses through the pipeline.")
     batch_changes: int = Field(default=10_000, ge=1, description="Most changes applied in one store transaction.")
     analytics_batch_changes: int = Field(
@@ -267,33 +274,3 @@ class Settings(BaseSettings):
             *running,
             TomlConfigSettingsSource(settings_cls, Path("readside.toml")),
         )
-
-
-def environment_of(settings: Settings) -> dict[str, str]:
-    """Environment variables that give a child process exactly these settings, secrets included."""
-    env = bare_environment()
-    for name in type(settings).model_fields:
-        value: Any = getattr(settings, name)
-        if value is None:
-            continue
-        if isinstance(value, SecretStr):
-            value = value.get_secret_value()
-        if isinstance(value, tuple):
-            value = ",".join(value)
-        env[ENV_PREFIX + name.upper()] = str(value)
-    return env
-
-
-def bare_environment() -> dict[str, str]:
-    """Our environment without our settings and their secrets, for a child process that is not ours."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(ENV_PREFIX)}
-
-
-def cache_directory() -> Path:
-    """What is kept between runs and between data directories; safe to delete. The XDG base directories' place for it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "readside"
-
-
-def state_directory() -> Path:
-    """What a person's commands remember, of any data directory; safe to delete. The XDG base directories' place for it."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "readside"

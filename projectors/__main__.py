@@ -16,6 +16,7 @@ from config.tracing import configure_tracing
 from projectors import run
 from projectors.endpoint import answering
 from projectors.metrics import Metrics
+from projectors.verification.process import reconciling
 
 _PAUSE_S = 0.5
 
@@ -41,6 +42,7 @@ def main() -> int:
         if sys.argv[1] == "serving":
             project = run.serving
             held.enter_context(answering(settings.serving_metrics_address, metrics))
+            held.enter_context(reconciling(settings))
         while not stop.is_set():
             try:
                 project(settings, stop, metrics)

@@ -252,6 +252,18 @@ class Declarations:
                 found.add(declared.name)
         return frozenset(found)
 
+    def tables_beneath(self, declared: ReadModel | Rollup) -> frozenset[str]:
+        """The source tables that one of them is made of, through rollups and other models too."""
+        by_reference = self._declared_for(declared.store)
+        found, waiting = set[str](), set(declared.reads)
+        while waiting:
+            name = waiting.pop()
+            if is_declared(name):
+                waiting |= by_reference[name].reads
+            else:
+                found.add(name)
+        return frozenset(found)
+
     def fingerprints(self) -> dict[str, str]:
         """By name: changes when the meaning of the declaration, or of one it reads, may have."""
         found: dict[str, str] = {}

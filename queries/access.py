@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from config.identity import Caller, Identity, Role, Unidentified
 from queries.problems import Problem
 from queries.resources import key_of
+from queries.sites import require_same_site
 
 NO_USER = 0  # the id of none
 
@@ -31,6 +32,8 @@ class Rule:
     anybody: bool = False
     #: A token is looked at. Where it is not, the answer is the same for all.
     asks: bool = True
+    #: It changes something: pages of other sites may not ask for it, in whose browser ever.
+    changes: bool = False
 
 
 PUBLIC: Final = Rule(anybody=True, asks=False)
@@ -53,9 +56,12 @@ RULES: Mapping[str, Rule] = {
     "GET /analytics/orders/summary": ANALYST,
     "GET /analytics/orders/hourly": ANALYST,
     "POST /sql": ANALYST,
-    "GET /": OPERATOR,
+    "GET /": PUBLIC,  # the page itself, which shows nothing before it has asked /events with a token
+    "GET /assets/{version}/{name}": PUBLIC,
     "GET /events": OPERATOR,
     "GET /health": OPERATOR,
+    "GET /dead-letters": OPERATOR,
+    "POST /dead-letters/retry": Rule(changes=True),
     "GET /metrics": OPERATOR,
     "GET /livez": PUBLIC,
     "GET /readyz": PUBLIC,
@@ -82,6 +88,8 @@ def admit(scope: Scope, send: Send, route: str) -> Send:
     if not rule.asks:
         return send
     identity: Identity = scope["app"].state.identity
+    if rule.changes:
+        require_same_site(scope["headers"], open_to_all=not identity.asks)
     scope["caller"] = _admitted(identity, scope, rule)
     return _private(send) if identity.asks else send
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ import httpx
 import msgspec
 
 from config.settings import Settings
+from projectors.letters import Place
 from queries import metrics
 from queries.problems import Problem
 from queries.store import Gate, freshness_headers, rfc3339, too_many_waiting
@@ -35,6 +36,10 @@ class _Problem(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime | None = None
     type: str = ""
     actual: str | None = None
+
+
+class _Letters(msgspec.Struct):
+    letters: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,25 @@ class Analytics:
         """Run one of the store's own statements (projectors/analytics/statements.py); otherwise as ``query``."""
         return self._ask(f"/statements/{name}", {"parameters": parameters}, demand)
 
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """What is parked there, without values. Raises a problem when the store cannot be asked."""
+        answer = self._settle("GET")
+        return msgspec.json.decode(answer.content, type=_Letters).letters
+
+    def retry(self, places: Sequence[Place]) -> None:
+        """Have dead letters tried again. Raises a problem when the store cannot be asked."""
+        self._settle("POST", [{**place._asdict(), "action": "retry"} for place in places])
+
+    def _settle(self, method: str, wanted: object = None) -> httpx.Response:
+        with self._calls.entered() as room:
+            if not room:
+                raise too_many_waiting()
+            try:
+                content = None if wanted is None else msgspec.json.encode(wanted)
+                return self._client.request(method, "/dead-letters", content=content).raise_for_status()
+            except httpx.HTTPError as error:
+                raise _unavailable(error) from error
+
     def _ask(self, path: str, request: Mapping[str, object], demand: Demand) -> Result:
         with self._calls.entered() as room:
             if not room:
@@ -109,9 +133,7 @@ class Analytics:
         try:
             response = self._client.post(path, content=msgspec.json.encode(request), timeout=timeout)
         except httpx.HTTPError as error:
-            raise Problem(
-                "analytics-unavailable", f"Asking it failed: {type(error).__name__}.", headers={"Retry-After": "1"}
-            ) from error
+            raise _unavailable(error) from error
         as_of = _as_of(response)
         headers = {name: response.headers[name] for name in _PASSED if name in response.headers}
         if as_of is not None:
@@ -119,6 +141,10 @@ class Analytics:
             headers |= freshness_headers(as_of, stale=stale, incomplete=incomplete)
         media_type = response.headers.get("Content-Type", "application/json")
         return Result(status=response.status_code, media_type=media_type, body=response.content, headers=headers)
+
+
+def _unavailable(error: httpx.HTTPError) -> Problem:
+    return Problem("analytics-unavailable", f"Asking it failed: {type(error).__name__}.", headers={"Retry-After": "1"})
 
 
 def _as_of(response: httpx.Response) -> datetime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib import resources
+from typing import Any
 
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -15,14 +16,27 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from config.identity import Identity
 from config.serving import require_guards
 from config.settings import Settings
-from queries import access, adhoc, description, orders, posts, problems, products, summary, users
+from queries import (
+    access,
+    adhoc,
+    dead_letters,
+    description,
+    events,
+    orders,
+    page,
+    posts,
+    problems,
+    products,
+    summary,
+    users,
+)
 from queries.analytics import Analytics
 from queries.documents import Documents
 from queries.exposition import Pipeline
-from queries.health import Latest, collect
 from queries.limits import BodyLimit
 from queries.metrics import RequestTimer
 from queries.problems import KINDS, Problem
+from queries.sampler import Sampler
 from queries.shortway import ShortWay
 from queries.store import POOL_WAITING, Gate, Store, too_many_waiting
 
@@ -31,6 +45,8 @@ SPARE_THREADS = 16  # for the routes that never block: probes and metrics answer
 
 #: The routes of the read models, one module per resource. A new one is added here.
 ROUTERS = (orders.router, products.router, users.router, posts.router, summary.router, adhoc.router)
+#: Of those who operate it: the dashboard, and what is behind it.
+OPERATING = (page.router, events.router, dead_letters.router)
 #: What is read by id, which has a shorter way to its answer.
 RESOURCES = (orders.DETAILS, products.PAGE, users.PROFILE, posts.PAGE)
 
@@ -45,9 +61,10 @@ def create_app(settings: Settings) -> FastAPI:
     identity = Identity(settings)
     store, analytics = Store(settings), Analytics(settings)
     documents = Documents(store)
+    sampler = Sampler(settings, store.watch.freshness)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
         # Every place a request may block at is bounded, and together they take fewer threads than there are.
         anyio.to_thread.current_default_thread_limiter().total_tokens = (
             settings.token_waiters
@@ -59,9 +76,11 @@ def create_app(settings: Settings) -> FastAPI:
         )
         store.open()
         documents.start()
+        sampler.start()
         try:
-            yield
+            yield {"ending": sampler.end}  # see config.serving.Http
         finally:
+            sampler.stop()
             documents.stop()
             store.close()
             analytics.close()
@@ -79,10 +98,10 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.identity = identity
     app.state.looking = Gate(HEALTH_LOOKS)
     app.state.settings, app.state.store, app.state.analytics = settings, store, analytics
-    app.state.documents = documents
-    app.state.pipeline = Pipeline(Latest(settings))
+    app.state.documents, app.state.sampler = documents, sampler
+    app.state.pipeline = Pipeline(lambda: sampler.look().health)
     problems.install(app)
-    for router in (*ROUTERS, server):
+    for router in (*ROUTERS, *OPERATING, server):
         app.include_router(router)
     require_guards(app, access.Guarded)
     app.openapi = lambda: description.openapi(app, asks=identity.asks)
@@ -108,12 +127,16 @@ def readyz(request: Request) -> str:
 
 @server.get("/health")
 def health(request: Request) -> JSONResponse:
-    """Every component and hop of the pipeline with its state, rate and lag; 200 whatever the state."""
+    """Every component and hop of the pipeline with its state, rate and lag; 200 whatever the state.
+
+    `freshness` is of the last minute's commits. A look that is less than half a second old is shared.
+    """
     state = request.app.state
     with state.looking.entered() as room:
         if not room:
             raise too_many_waiting()
-        return JSONResponse(collect(state.settings).masked.to_json())
+        sampler: Sampler = state.sampler
+        return JSONResponse(sampler.look().to_json())
 
 
 @server.get("/metrics", response_class=PlainTextResponse)

@@ -2,64 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from queries.capture import CLOCKS_S, Alarm, clocks_differ, judged
+from queries.capture import CLOCKS_S, clocks_differ, judged
 from queries.pipeline import Component, Hop, Model, State
-from queries.probes import Offsets, Position, StoreView, Supervised
+from queries.probes import Offsets, Position, StoreView
+from queries.sight import Seen, Sight
 from queries.store import rfc3339
-from queries.wal import Slot
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen(Generic[T]):
-    """What a probe saw, or the fault that kept it from seeing."""
-
-    value: T | None = None
-    #: Empty when it saw; else one or two words, never a secret.
-    fault: str = ""
-    #: The setting that would say where to look.
-    unset: str = ""
-
-    @property
-    def state(self) -> State:
-        """The state of a component of which answering is all that can be asked."""
-        return "unknown" if self.unset else "down" if self.fault else "ok"
-
-    def why(self, name: str) -> str:
-        """Why there is nothing to see."""
-        if self.unset:
-            return f"{self.unset} is not set, so nobody looked"
-        return f"does not answer ({self.fault}); see its log, {name}.log, or ./readside up" if self.fault else ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
-    """All that the probes saw at one moment."""
-
-    at: datetime
-    #: Seconds after which a store's moment is old, whether or not anything is left to read.
-    stale_s: float
-    #: Topics whose records are no changes.
-    bookkeeping: frozenset[str]
-    slot: Seen[Slot | None]
-    connector: Seen[tuple[str, str] | None]
-    log: Seen[tuple[Offsets, float | None]]
-    serving: Seen[StoreView]
-    analytics: Seen[StoreView]
-    writer: Seen[None]
-    queries: Seen[None]
-    #: The serving projector's endpoint.
-    projector: Seen[None] = Seen()
-    alarm: Alarm = Alarm()  # noqa: RUF009
-    #: The connector's own URL.
-    connector_url: str = "CONNECT_URL/connectors/NAME"
-    supervised: Mapping[str, Supervised] = field(default_factory=dict[str, Supervised])
+from queries.verified import exactness
 
 
 def components(sight: Sight) -> tuple[Component, ...]:
@@ -147,8 +97,8 @@ def _connector(sight: Sight) -> tuple[State, str]:
                 f"the connector's task is {task}, as it has no database; {_named(sight, 'postgres', sight.slot)}",
             )
         return "down", (
-            f"the connector is {connector}, its task {task}; its supervision starts it again; `readside doctor` says what it "
-            f"lacks, connect.log and `curl {sight.connector_url}/status` why it failed"
+            f"the connector is {connector}, its task {task}; its supervision starts it again; `readside doctor` says what "
+            f"it lacks, connect.log and `curl {sight.connector_url}/status` why it failed"
         )
     return ("degraded", _remedied(supervision.waits)) if supervision and supervision.waits else ("ok", "")
 
@@ -180,6 +130,8 @@ def store_hop(sight: Sight, name: str, seen: Seen[StoreView], before: str = "") 
     state, why = _lateness(sight, projector, position, lag_changes, age_s, before)
     if state == "ok" and seen.value is not None:
         state, why = _completeness(seen.value)
+    if state == "ok":
+        state, why = exactness(sight.serving.value.verified if sight.serving.value else (), name)
     return Hop(
         name=name,
         state=state,
@@ -263,6 +215,7 @@ def lag_of(ends: Offsets, frontier: Offsets, bookkeeping: frozenset[str]) -> int
 
 def models(sight: Sight) -> tuple[Model, ...]:
     """The read models of both stores."""
+    verified = {one.name: rfc3339(one.at) for one in (sight.serving.value.verified if sight.serving.value else ())}
     return tuple(
         Model(
             name=rows.name,
@@ -271,6 +224,8 @@ def models(sight: Sight) -> tuple[Model, ...]:
             as_of=_as_of(seen.value),
             rows=rows.rows,
             incomplete=rows.incomplete,
+            rebuild=rows.rebuild,
+            verified=verified.get(rows.name),
         )
         for name, seen in (("serving", sight.serving), ("analytics", sight.analytics))
         if seen.value is not None

@@ -1,9 +1,9 @@
-"""The whole pipeline as Prometheus sees it: what a look at everything finds, at most once a second."""
+"""The whole pipeline as Prometheus sees it: what the look that all share finds."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import get_args
 
@@ -11,7 +11,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from queries.health import Latest
 from queries.pipeline import Health, State
 
 STATES: tuple[str, ...] = get_args(State)
@@ -36,8 +35,9 @@ _SLOT = {
 class Pipeline(Collector):
     """Collects from the latest look. What is not known has no sample."""
 
-    def __init__(self, latest: Latest) -> None:
-        self._latest = latest
+    def __init__(self, look: Callable[[], Health]) -> None:
+        """``look``: what was seen lately."""
+        self._look = look
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -47,7 +47,7 @@ class Pipeline(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """See Collector."""
-        health = self._latest.health()
+        health = self._look()
         yield _states("component", "A process of the stack", [(each.name, each.state) for each in health.components])
         yield _states("hop", "A step of the data's way", [(each.name, each.state) for each in health.hops])
         yield _gauge(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
@@ -14,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from config.settings import Settings
-from queries import diagnosis, probes, topics, wal
+from queries import diagnosis, probes, supervision, topics, wal
 from queries.capture import Alarm
 from queries.diagnosis import Seen, Sight
 from queries.pipeline import Addresses, Health, worst
@@ -24,7 +23,6 @@ T = TypeVar("T")
 COLLECT_S = 1.3  # a probe that takes longer counts as no answer
 STALE_S = 5.0
 STALE_PULSES = 10
-KEPT_S = 1.0
 
 
 def collect(settings: Settings) -> Health:
@@ -41,33 +39,6 @@ def collect(settings: Settings) -> Health:
         state=worst([part.state for part in (*components, *hops)]),
         took_ms=int((time.monotonic() - began) * 1000),
     )
-
-
-class Latest:
-    """Looks for those who ask often: never more than one at a time, and none within a while of the last."""
-
-    def __init__(self, settings: Settings, kept_s: float = KEPT_S) -> None:
-        self._settings, self._kept_s = settings, kept_s
-        self._looking = threading.Lock()
-        self._seen: tuple[float, Health] | None = None
-
-    def health(self) -> Health:
-        """What was seen last, or now when that is too old; who asks while somebody looks is told the last."""
-        seen = self._seen
-        if seen is not None and time.monotonic() - seen[0] < self._kept_s:
-            return seen[1]
-        if not self._looking.acquire(blocking=seen is None):
-            assert seen is not None
-            return seen[1]
-        try:
-            if self._seen is not None and self._seen is not seen:  # somebody has looked while this one waited
-                return self._seen[1]
-            began = time.monotonic()
-            health = collect(self._settings)
-            self._seen = began, health
-            return health
-        finally:
-            self._looking.release()
 
 
 def _look(settings: Settings) -> Sight:
@@ -88,7 +59,7 @@ def _look(settings: Settings) -> Sight:
     writer = start(lambda: probes.alive(settings.writer_address))
     queries = start(lambda: probes.alive(settings.queries_address))
     projector = start(lambda: probes.alive(settings.serving_metrics_address))
-    supervised = start(lambda: probes.supervised(settings))
+    supervised = start(lambda: supervision.supervised(settings))
     wait(started, timeout=COLLECT_S)
     pool.shutdown(wait=False, cancel_futures=True)
     return Sight(

@@ -55,8 +55,24 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRebuild:
+    """A read model's next version, which is built beside the one that serves."""
+
+    #: keys (they are listed), rows (they are computed), indexes (they are made), built (it waits for the others' or for
+    #: an operator's word).
+    state: str
+    done: int
+    total: int | None
+    #: Rows per second.
+    rate: float | None
+    eta_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A read model in its store. ``rows`` is exact to some thousands and an estimate above."""
+    """A read model in its store. ``rows`` is exact to some thousands and an estimate above; the analytics store's may be
+    some seconds old.
+    """
 
     name: str
     store: str
@@ -65,6 +81,9 @@ class Model:
     rows: int
     #: Why rows of it may be behind the rest: a parked table, dead letters; None when none is.
     incomplete: str | None = None
+    rebuild: ModelRebuild | None = None
+    #: When the background verification compared it last; None when it has not.
+    verified: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,16 +16,12 @@ from psycopg import sql
 
 from config.settings import Settings
 from projectors import registry
+from projectors.serving.rebuilds import progress
+from queries.pipeline import ModelRebuild
+from queries.verified import Verified, verified_in
 
 TIMEOUT_S = 1.0
-WAITED_S = 5.0  # after which what a process said it waits for is no news
-_LAST_BYTES = 16_384
-#: By component: its log, and the action of its line that says what it waits for.
-_WAITING = {
-    "projector-serving": ("projector-serving.log", "projector_waits"),
-    "projector-analytics": ("projector-analytics.log", "projector_waits"),
-    "connector": ("supervisor.log", "connector_waits"),
-}
+COUNTED_S = 10.0  # for so long a count of the analytics store's rows will do: its projector forks a process for each
 COUNTED_ROWS = 10_000  # larger tables are shown with PostgreSQL's own estimate
 #: Offsets by topic and partition: {topic: {partition: offset}}.
 Offsets = Mapping[str, Mapping[str, int]]
@@ -55,6 +49,7 @@ class Rows:
     version: int | None
     rows: int
     incomplete: str | None = None  #: why rows of it may be behind
+    rebuild: ModelRebuild | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +59,8 @@ class StoreView:
     position: Position | None
     models: tuple[Rows, ...]
     dead_letters: int = 0
+    #: What the background verification found, of both stores; only the serving store tells.
+    verified: tuple[Verified, ...] = ()
 
 
 class _State(msgspec.Struct):
@@ -81,78 +78,13 @@ class _Counts(msgspec.Struct):
     rows: list[tuple[str, int]]
 
 
+#: By the endpoint and the statement, when it was last counted and what came of it.
+_counted: dict[tuple[str, str], tuple[float, list[tuple[str, int]]]] = {}
+
+
 class _Connector(msgspec.Struct):
     connector: dict[str, str]
     tasks: list[dict[str, Any]]
-
-
-class Supervised(msgspec.Struct, frozen=True):
-    """A component as the native stack's supervisor notes it in stack.json."""
-
-    name: str
-    #: As `stack.state.ComponentState` has it.
-    state: str = ""
-    pid: int | None = None
-    restarts: int = 0
-    #: Why it refused to run, when it last did.
-    error: str = ""
-    #: What it waits for, as its log says; empty when that was some time ago.
-    waits: str = ""
-
-    @property
-    def running(self) -> bool:
-        """Whether the process is there now."""
-        if self.pid is None:
-            return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # it is there, and another user's
-            return True
-        return True
-
-    @property
-    def halted(self) -> list[int]:
-        """Those of the process and all that it has started that a signal has stopped."""
-        if self.pid is None:
-            return []
-        found = _processes()
-        family = [self.pid]
-        for each in family:
-            family += [child for child, (_state, parent) in found.items() if parent == each]
-        return [each for each in family if found.get(each, ("", 0))[0] == "T"]
-
-    def silence(self, fault: str) -> str:
-        """Why it does not answer, by what its process does, and what to do."""
-        log = f"see its log, {self.name}.log"
-        if not self.running:
-            return f"is not running; the supervisor starts it again; {log}"
-        if halted := self.halted:
-            return f"its process is stopped and does nothing; let it go on: `kill -CONT {' '.join(map(str, halted))}`"
-        if self.state == "starting" and self.restarts:
-            return f"ended and is started again, for the {self.restarts}. time; {log}"
-        return f"does not answer ({fault}), though its process runs: it hangs, or the way to it is cut; {log}"
-
-
-def _processes() -> dict[int, tuple[str, int]]:
-    """The state and the parent of each process of this machine; nothing where this is no Linux."""
-    found: dict[int, tuple[str, int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
-            found[int(stat.parent.name)] = state, int(parent)
-    return found
-
-
-class _Said(msgspec.Struct):
-    at: datetime
-    message: str
-
-
-class _StackFile(msgspec.Struct):
-    components: list[Supervised]
-    error: str = ""
 
 
 def serving(dsn: str) -> StoreView:
@@ -178,11 +110,19 @@ def serving(dsn: str) -> StoreView:
              order by d.name
             """
         ).fetchall()
+        rebuilt = _rebuilt(conn)
         counted = tuple(
-            Rows(name=name, version=version, rows=_rows(conn, name, many), incomplete=incomplete)
+            Rows(
+                name=name,
+                version=version,
+                rows=_rows(conn, name, many),
+                incomplete=incomplete,
+                rebuild=rebuilt.get(name),
+            )
             for name, version, many, incomplete in models
         )
         parked = conn.execute("select count(*) from readside.dead_letters").fetchone()
+        verified = verified_in(conn)
     if row is None:
         return StoreView(position=None, models=counted)
     phase, end_lsn, committed_at, changes, rate, frontier, topics = row
@@ -195,7 +135,23 @@ def serving(dsn: str) -> StoreView:
         frontier=frontier or {},
         topics=frozenset(topics or ()),
     )
-    return StoreView(position=position, models=counted, dead_letters=parked[0] if parked else 0)
+    return StoreView(position=position, models=counted, dead_letters=parked[0] if parked else 0, verified=verified)
+
+
+def _rebuilt(conn: psycopg.Connection[Any]) -> dict[str, ModelRebuild]:
+    """By name, the read models of which a next version is being built."""
+    if conn.execute("select to_regclass('readside.candidates')").fetchone() == (None,):
+        return {}  # an earlier release's store
+    return {
+        each.name: ModelRebuild(
+            state=each.state,
+            done=each.done,
+            total=each.total,
+            rate=each.rate,
+            eta_seconds=None if each.eta_seconds is None else round(each.eta_seconds, 1),
+        )
+        for each in progress(conn)
+    }
 
 
 def _rows(conn: psycopg.Connection[Any], model: str, estimate: int) -> int:
@@ -227,8 +183,11 @@ def analytics(settings: Settings) -> StoreView:
         return StoreView(position=position, models=(), dead_letters=at.dead_letters)
     # The names come from declarations, which allow plain identifiers only.
     counts = " union all ".join(f"select '{name}' as name, count(*) as rows from {name}" for name in sorted(names))  # noqa: S608
-    answer = _http().post(f"{base}/sql", json={"sql": counts}).raise_for_status()
-    rows = msgspec.json.decode(answer.content, type=_Counts).rows
+    at_s, rows = _counted.get((base, counts), (-COUNTED_S, []))
+    if time.monotonic() - at_s >= COUNTED_S:
+        answer = _http().post(f"{base}/sql", json={"sql": counts}).raise_for_status()
+        rows = msgspec.json.decode(answer.content, type=_Counts).rows
+        _counted[base, counts] = time.monotonic(), rows
     models = tuple(Rows(name=name, version=None, rows=many, incomplete=at.incomplete.get(name)) for name, many in rows)
     return StoreView(position=position, models=models, dead_letters=at.dead_letters)
 
@@ -245,36 +204,6 @@ def connector(settings: Settings) -> tuple[str, str] | None:
 def alive(address: str) -> None:
     """Returns when one of our HTTP servers answers."""
     _http().get(f"http://{address}/livez").raise_for_status()
-
-
-def supervised(settings: Settings) -> dict[str, Supervised]:
-    """What the native stack's supervisor notes of each component and of the connector; nothing where another runs them."""
-    path = settings.data_dir / "stack.json"
-    if not path.exists():
-        return {}
-    noted = msgspec.json.decode(path.read_bytes(), type=_StackFile)
-    # The connector lives in Connect; its supervision is a thread of the supervisor.
-    named = (*noted.components, Supervised(name="connector", error=noted.error))
-    logs = settings.data_dir / "logs"
-    return {each.name: msgspec.structs.replace(each, waits=_waits(logs, each.name)) for each in named}
-
-
-def _waits(logs: Path, name: str) -> str:
-    """The last word of a process of ours that waits for another, if it was said just now: our own, without values."""
-    file, action = _WAITING.get(name, ("", ""))
-    try:
-        with (logs / file).open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_BYTES))
-            lines = log.read().splitlines()
-    except OSError:  # it is nobody we ask, or it has said nothing yet
-        return ""
-    newest = datetime.now(UTC) - timedelta(seconds=WAITED_S)
-    for line in reversed(lines):
-        if b'"%s"' % action.encode() in line:
-            with contextlib.suppress(msgspec.MsgspecError):
-                said = msgspec.json.decode(line, type=_Said)
-                return " ".join(said.message.split()) if said.at > newest else ""
-    return ""
 
 
 @cache

@@ -47,8 +47,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "forbidden": Kind(
         status=403,
-        title="The caller may not read this",
-        meaning="The token is valid, and its roles do not allow it, or it belongs to somebody else.",
+        title="The caller may not do this",
+        meaning="The token is valid, and its roles do not allow it, or it belongs to somebody else; or a page of another "
+        "site asks for a change.",
     ),
     "not-found": Kind(
         status=404,
@@ -75,6 +76,16 @@ KINDS: Mapping[str, Kind] = {
         title="Too many reads are waiting",
         meaning="Try again after Retry-After, or take what there is with Prefer: allow-stale. "
         "The bounds are the settings token_waiters and analytics_calls.",
+    ),
+    "too-many-streams": Kind(
+        status=503,
+        title="Too many event streams are open",
+        meaning="Close one of them, or ask for /health now and then instead.",
+    ),
+    "not-granted": Kind(
+        status=503,
+        title="The store does not grant it to the query server",
+        meaning="The detail says what its administrator has to grant.",
     ),
     "not-ready": Kind(
         status=503,

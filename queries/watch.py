@@ -15,8 +15,9 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from projectors.checkpoint import lsn_value
+from projectors.checkpoint import lsn_text, lsn_value
 from queries import metrics
+from queries.freshness import Freshness
 from queries.tokens import Token
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Watch:
     """The listening thread. Waking is a hint: the read that follows proves in its own statement what it contains."""
 
     def __init__(self, dsn: str) -> None:
+        self.freshness = Freshness()
         self._dsn = dsn
         self._position = 0  # end LSN last heard; 0 while nobody listens
         self._applied: deque[frozenset[int]] = deque(maxlen=_REMEMBERED_COMMITS)
@@ -153,6 +155,8 @@ class Watch:
                 self._tell(heard)
             else:
                 self._wake(conn)
+            if heard:  # after the waking, which others wait for
+                self.freshness.hear(conn, lsn_text(heard[-1].end_lsn))
 
     def _tell(self, heard: list[_Heard]) -> None:
         """Wake those whose token the commits just heard of reach, without asking the store."""

@@ -15,7 +15,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from config.settings import Settings, bare_environment, environment_of
+from config.environment import bare_environment, environment_of
+from config.settings import Settings
 from stack import connect, kafka, postgres, probe
 from stack.errors import StackError
 from stack.java import Java, find_java, keep_class_cache, makes_class_cache

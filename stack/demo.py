@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from config.settings import Settings
-from projectors.verify import Verdict
+from projectors.verification.comparing import Verdict
 from queries.health import collect
 from stack import bearer, state, verification
 from stack.commands import Startup

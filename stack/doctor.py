@@ -17,6 +17,7 @@ from cdc.errors import ReadsideError
 from config.settings import Settings
 from stack import doctor_kafka, doctor_source, doctor_stores, terminal
 from stack.finding import Finding, Part
+from stack.remedy import remedy
 from stack.status import look
 from stack.terminal import Output, data, talk
 
@@ -114,7 +115,7 @@ def _health(settings: Settings) -> list[Finding]:
             part=_OF_HEALTH[each.name],
             severity="down" if each.state == "down" else "degraded",
             what=each.why,
-            fix="readside status",
+            fix=remedy(each, settings.data_dir),
         )
         for each in (*health.components, *health.hops)
         if each.name in _OF_HEALTH and each.state in ("degraded", "down")

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.settings import cache_directory
+from config.environment import cache_directory
 from stack.errors import MissingComponent
 
 if TYPE_CHECKING:

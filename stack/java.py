@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.settings import cache_directory
+from config.environment import cache_directory
 from stack.errors import MissingComponent
 from stack.jars import LOCK
 

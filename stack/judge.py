@@ -16,7 +16,7 @@ from cdc.catalog import Table, read_tables
 from cdc.connector import source_dsn
 from config.settings import Settings
 from projectors.checkpoint import lsn_text, lsn_value
-from projectors.verify import Verdict
+from projectors.verification.comparing import Verdict
 from stack import state, verification
 from stack.churn import Ledger
 from stack.errors import ComponentFailed

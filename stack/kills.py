@@ -22,7 +22,8 @@ from typing import Any
 
 import httpx
 
-from config.settings import Settings, environment_of
+from config.environment import environment_of
+from config.settings import Settings
 from stack import bearer, terminal
 from stack.chaos import MADE, at_work, own_directory, write_figures
 from stack.churn import Churn

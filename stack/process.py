@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from config.settings import bare_environment
+from config.environment import bare_environment
 
 _LAUNCH = Path(__file__).with_name("launch.py")
 

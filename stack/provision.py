@@ -17,6 +17,7 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 from stack.errors import StackError
 
 OWNER = "shop_owner"
+ASK_FOR_RETRY: LiteralString = "readside.ask_for_retry(text, integer, bigint)"
 Connection = psycopg.Connection[TupleRow]
 
 
@@ -65,7 +66,10 @@ def provision_source(admin_dsn: str, *, writer_dsn: str, source_dsn: str, public
 
 
 def provision_serving(admin_dsn: str, *, serving_dsn: str, queries_dsn: str) -> None:
-    """Make the serving store's database: the projector owns it, the query server may read whatever it makes there."""
+    """Make the serving store's database: the projector owns it, the query server may read whatever it makes there.
+
+    It may also call the functions there: one of them notes that a dead letter is to be tried again.
+    """
     projector, reader = Login.of(serving_dsn), Login.of(queries_dsn)
     with psycopg.connect(admin_dsn, autocommit=True) as admin:
         _role(admin, projector.role, "login", password=projector.password)
@@ -78,12 +82,15 @@ def provision_serving(admin_dsn: str, *, serving_dsn: str, queries_dsn: str) -> 
             )
         )
     with psycopg.connect(make_conninfo(admin_dsn, dbname=projector.database)) as admin:
-        for grant in ("usage on schemas", "select on tables"):
+        for grant in ("usage on schemas", "select on tables", "execute on functions"):
             admin.execute(
                 SQL("alter default privileges for role {} grant {} to {}").format(
                     Identifier(projector.role), SQL(grant), Identifier(reader.role)
                 )
             )
+        # A store whose projector made it before such functions were granted.
+        if _exists(admin, "select from pg_proc where oid = to_regprocedure(%(name)s)", ASK_FOR_RETRY):
+            admin.execute(SQL("grant execute on function {} to {}").format(SQL(ASK_FOR_RETRY), Identifier(reader.role)))
 
 
 def _role(admin: Connection, name: str, attributes: LiteralString = "nologin", *, password: str | None = None) -> None:

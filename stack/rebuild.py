@@ -18,13 +18,15 @@ from config.settings import Settings
 from projectors import registry
 from projectors.declaration import FORMER, NEXT
 from projectors.read_model import Declarations, ReadModel
+from projectors.rollup import Rollup
 from projectors.serving import rebuilds
-from projectors.serving.comparison import Comparison, compare
 from projectors.serving.rebuilds import Progressing, Rebuild
 from stack import recomputation, terminal
+from stack.differing import show, versions_compared
 from stack.errors import StackError
+from stack.replay import compared_with_replay, require_history
 from stack.snapshot import take_snapshot
-from stack.terminal import Output, data, talk
+from stack.terminal import Output, talk
 
 Origin = Literal["mirror", "kafka", "snapshot"]
 Connection = psycopg.Connection[Any]
@@ -52,11 +54,15 @@ def run(settings: Settings, names: Sequence[str], *, origin: Origin, yes: bool, 
             if not names:
                 raise StackError("name the read models; `readside models` lists them")
             planned = _planned(_declared(settings), names)
+            if origin == "kafka":
+                require_history(settings)
             _show_plan(connection, planned, origin)
             if not _agreed("Build them beside those that serve?", yes):
                 return 1
             if origin == "snapshot":
                 take_snapshot(settings, f"readside rebuild {' '.join(names)} --from snapshot")
+            elif origin == "kafka":
+                _require_equal_replay(settings, planned)
             rebuild = _ask(connection, names)
         elif names and not set(names) <= set(rebuild.names):
             raise StackError(
@@ -65,7 +71,7 @@ def run(settings: Settings, names: Sequence[str], *, origin: Origin, yes: bool, 
             )
         built = _see_built(connection, rebuild.id)
         other = FORMER if built.state == "swapped" else NEXT
-        found = comparisons(connection, _declared(settings), built.names, other)
+        found = versions_compared(connection, _declared(settings), built.names, other)
         if terminal.chosen(output) == "json":
             terminal.print_json([asdict(each) for each in found])
         else:
@@ -104,7 +110,7 @@ def roll_back(settings: Settings, names: Sequence[str], *, yes: bool, output: Ou
                 f"there is no former version of {', '.join(names) or 'anything'}: it is kept for "
                 f"{settings.rebuild_former_s:g} s (READSIDE_REBUILD_FORMER_S), and of the last rebuild alone"
             )
-        found = comparisons(connection, _declared(settings), last.names, FORMER)
+        found = versions_compared(connection, _declared(settings), last.names, FORMER)
         if terminal.chosen(output) == "json":
             terminal.print_json([asdict(each) for each in found])
         else:
@@ -117,45 +123,7 @@ def roll_back(settings: Settings, names: Sequence[str], *, yes: bool, output: Ou
     return 0
 
 
-def comparisons(
-    connection: Connection, declarations: Declarations, names: Sequence[str], suffix: str
-) -> list[Comparison]:
-    """The version that serves against another one, for each read model among these that has both."""
-    there = {
-        name
-        for (name,) in connection.execute("select name from readside.declared where kind = 'read_model'").fetchall()
-    }
-    return [
-        compare(connection, model.name, model.name, f"{model.name}{suffix}", model.key)
-        for model in declarations.read_models
-        if model.name in names and {model.name, f"{model.name}{suffix}"} <= there
-    ]
-
-
-def show(found: Sequence[Comparison]) -> None:
-    """Print what differs as a table, and the first differing keys beneath."""
-    rows = [
-        (
-            each.model,
-            each.rows_old,
-            each.rows_new,
-            *(each.kinds[kind] if each.kinds else None for kind in ("added", "removed", "changed")),
-            ", ".join(
-                [f"{name} ({count})" for name, count in each.columns.items()]
-                + [f"-{name}" for name in each.only_old]
-                + [f"+{name}" for name in each.only_new]
-            ),
-        )
-        for each in found
-    ]
-    data.print(terminal.table(("read model", "rows", "new rows", "added", "removed", "changed", "columns"), rows))
-    for each in found:
-        for difference in each.first:
-            columns = f": {', '.join(difference.columns)}" if difference.columns else ""
-            data.print(f"{each.model} {'/'.join(difference.key)} {difference.kind}{columns}", markup=False)
-
-
-def _planned(declarations: Declarations, names: Sequence[str]) -> list[Any]:
+def _planned(declarations: Declarations, names: Sequence[str]) -> list[ReadModel | Rollup]:
     """What is built, each after what it reads."""
     known = {one.name: one for one in declarations.maintained}
     if unknown := sorted(set(names) - known.keys()):
@@ -164,12 +132,26 @@ def _planned(declarations: Declarations, names: Sequence[str]) -> list[Any]:
     return [one for one in declarations.maintained if one.name in all_names]
 
 
+def _require_equal_replay(settings: Settings, planned: Sequence[ReadModel | Rollup]) -> None:
+    declarations = _declared(settings)
+    tables = frozenset[str]().union(*(declarations.tables_beneath(one) for one in planned))
+    verdicts = compared_with_replay(settings, tables)
+    if different := [verdict for verdict in verdicts if verdict.differences]:
+        told = ", ".join(f"{verdict.model} ({verdict.differences} rows)" for verdict in different)
+        raise StackError(
+            f"the mirror is not what Kafka's log says: {told}. Nothing was built. `readside verify` says which of them the "
+            "source agrees with; `--from snapshot` makes the mirror equal to the source"
+        )
+    rows = sum(verdict.rows for verdict in verdicts)
+    talk.print(f"the mirror's {rows:,} rows of {len(verdicts)} tables are what Kafka's log says")
+
+
 def _of_analytics(declarations: Declarations, names: Sequence[str]) -> list[str]:
     stores = {one.name: one.store for one in declarations.maintained}
     return [name for name in names if stores.get(name) == "analytics"]
 
 
-def _show_plan(connection: Connection, planned: Sequence[Any], origin: Origin) -> None:
+def _show_plan(connection: Connection, planned: Sequence[ReadModel | Rollup], origin: Origin) -> None:
     rows = dict(
         connection.execute(
             """
@@ -198,6 +180,7 @@ def _show_plan(connection: Connection, planned: Sequence[Any], origin: Origin) -
 
 _ORIGINS = {
     "mirror": "From the mirror of the source's tables, as it stands.",
+    "kafka": "First Kafka's log is replayed beside it and the mirror compared with that; then from the mirror.",
     "snapshot": "First a fresh snapshot of the source is read and the mirror made equal to it; then from the mirror.",
 }
 

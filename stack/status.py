@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -10,13 +11,15 @@ from rich.text import Text
 
 from config.settings import Settings
 from queries.health import collect
-from queries.pipeline import Health
+from queries.pipeline import Health, Hop
 from stack import terminal
+from stack.figures import figure
+from stack.remedy import ailments
 from stack.terminal import Output, data, talk
 
 _INTERVAL_S = 0.5
 _EXIT = {"ok": 0, "degraded": 1}
-_STYLES = {"ok": "green", "degraded": "yellow", "down": "red"}
+STYLES = {"ok": "green", "degraded": "yellow", "down": "red"}
 
 
 def status(settings: Settings, *, output: Output | None, watch: bool, wait_s: float | None) -> int:
@@ -27,8 +30,8 @@ def status(settings: Settings, *, output: Output | None, watch: bool, wait_s: fl
     if terminal.chosen(output) == "json":
         terminal.print_json(health.to_json())
     else:
-        data.print(screen(health))
-    return _EXIT.get(health.state, 2)
+        data.print(screen(health, settings))
+    return exit_code(health)
 
 
 def look(settings: Settings) -> Health:
@@ -49,40 +52,81 @@ def _wait(settings: Settings, wait_s: float) -> Health:
 
 def _watch(settings: Settings) -> int:
     health = collect(settings)
-    with Live(screen(health), console=data, auto_refresh=False) as live:
+    with Live(_watched(health, settings), console=data, auto_refresh=False) as live:
         try:
             while True:
                 time.sleep(_INTERVAL_S)
+                settings = type(settings)(data_dir=settings.data_dir)
                 health = collect(settings)
-                live.update(screen(health), refresh=True)
+                live.update(_watched(health, settings), refresh=True)
         except KeyboardInterrupt:
-            return _EXIT.get(health.state, 2)
+            return exit_code(health)
 
 
-def screen(health: Health) -> RenderableType:
+def _watched(health: Health, settings: Settings) -> RenderableType:
+    at = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    header = f"{at} UTC, looked in {health.took_ms} ms, every {_INTERVAL_S:g} s; Ctrl-C ends it"
+    return Group(Text(header, style="dim"), screen(health, settings))
+
+
+def exit_code(health: Health) -> int:
+    """0 ok, 1 degraded, 2 down."""
+    return _EXIT.get(health.state, 2)
+
+
+def screen(health: Health, settings: Settings) -> RenderableType:
     """Everything as tables, and beneath them what is wrong and what to do."""
     components = terminal.table(
         ("component", "state", "pid", "restarts"),
         [(each.name, _state(each.state), each.pid, each.restarts) for each in health.components],
     )
     hops = terminal.table(
-        ("hop", "state", "changes/s", "lag, changes", "lag, s"),
+        ("hop", "state", "changes/s", "lag, changes", "lag, s", ""),
         [
-            (hop.name, _state(hop.state), _figure(hop.rate), hop.lag_changes, _figure(hop.lag_seconds))
+            (hop.name, _state(hop.state), _figure(hop.rate), hop.lag_changes, _figure(hop.lag_seconds), told(hop))
             for hop in health.hops
         ],
     )
     models = terminal.table(
-        ("read model", "store", "rows", "as of", ""),
-        [(model.name, model.store, model.rows, model.as_of, model.incomplete) for model in health.models],
+        ("read model", "store", "rows", "as of", "verified", ""),
+        [
+            (model.name, model.store, model.rows, model.as_of, model.verified, model.incomplete)
+            for model in health.models
+        ],
     )
-    reasons = [Text(f"{each.name}: {each.why}") for each in (*health.components, *health.hops) if each.why]
     overall = Text.from_markup(f"{_state(health.state)}, {health.dead_letters} dead letters")
-    return Group(overall, "", components, "", hops, "", models, *([Text("")] if reasons else []), *reasons)
+    parts = [overall, "", components, "", hops, *(["", models] if health.models else [])]
+    return Group(*parts, *reasons(health, settings))
+
+
+def told(hop: Hop) -> Text:
+    """What a hop alone has to tell, in a few words."""
+    figures = hop.figures
+    match hop.name:
+        case "capture" if figures:
+            words = [f"slot keeps {figure('retained_bytes', figures.get('retained_bytes'))} of WAL"]
+            if figures.get("safe_bytes") is not None:
+                words.append(f"{figure('safe_bytes', figures.get('safe_bytes'))} more and it is lost")
+            if figures.get("time_to_full_s") is not None:
+                words.append(f"in {figure('time_to_full_s', figures['time_to_full_s'])}")
+        case "transport" if figures:
+            words = [f"connector {figures.get('connector')}", f"task {figures.get('task')}"]
+        case _:
+            words = [f"at {figures['end_lsn']}"] if figures.get("end_lsn") else []
+    return Text(", ".join(words))
+
+
+def reasons(health: Health, settings: Settings) -> list[Text]:
+    """What is wrong, each with the command to type; an empty line first."""
+    lines: list[Text] = []
+    for ailment in ailments(health, settings.data_dir):
+        lines += [Text.assemble((names, "bold"), f": {why}") for names, why in ailment.reasons]
+        lines.append(Text.assemble("  $ ", (ailment.command, "cyan")))
+    return [Text(""), *lines] if lines else []
 
 
 def _state(state: str) -> str:
-    style = _STYLES.get(state)
+    style = STYLES.get(state)
     return f"[{style}]{state}[/]" if style else state
 
 

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from config.settings import Settings, environment_of
+from config.environment import environment_of
+from config.settings import Settings
 from stack import state
 from stack.errors import ComponentFailed, NotRunning
 from stack.process import spawn, tail

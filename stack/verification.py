@@ -1,4 +1,4 @@
-"""``readside verify``: recompute read models from the source, compare row by row, show the first differing keys."""
+"""``readside verify``: recompute read models from the source, compare, show the rows that differ, make them equal."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cdc.connector import source_dsn
 from cdc.errors import ReadsideError
 from config.settings import Settings
 from projectors import registry
-from projectors.oracles import Check, Recomputation, oracle_of, oracle_of_table
-from projectors.read_model import Declarations, ReadModel
-from projectors.verify import Verdict, verify
+from projectors.read_model import ReadModel
+from projectors.verification.comparing import Difference, Verdict, verify
+from projectors.verification.oracles import Check, Recomputation, oracle_of, oracle_of_table
 from stack import terminal
 from stack.errors import StackError
 from stack.terminal import Output, data
@@ -21,24 +21,59 @@ from stack.terminal import Output, data
 _AT_ONCE = 4  # models compared at the same time
 
 
-def run(settings: Settings, names: Sequence[str], *, output: Output | None) -> int:
-    """Verify the named models, all without a name. Exit code 0 when all are equal, 1 otherwise."""
-    verdicts = verdicts_of(settings, names)
-    if terminal.chosen(output) == "json":
-        terminal.print_json([asdict(verdict) for verdict in verdicts])
-    else:
+def run(
+    settings: Settings, names: Sequence[str], *, output: Output | None, values: bool, repair: bool, assumed: bool
+) -> int:
+    """Verify the named models; without a name all, and the mirror. Exit code 0 when all are equal, 1 otherwise.
+
+    ``values``: show what the first differing rows hold; ``repair``: make them equal, after asking unless ``assumed``.
+    """
+    verdicts = _all_of(settings, names, values=values)
+    as_json = terminal.chosen(output) == "json"
+    if not as_json:
         show(verdicts)
+    repaired: list[str] = []
+    if repair and any(verdict.differences for verdict in verdicts):
+        from stack.repair import repair as make_equal
+
+        repaired = make_equal(settings, verdicts, assumed=assumed)
+        if repaired:
+            verdicts = _all_of(settings, names, values=values)
+            if not as_json:
+                show(verdicts)
+    if as_json:
+        terminal.print_json([_json(verdict, repaired) for verdict in verdicts])
     return 1 if any(verdict.differences for verdict in verdicts) else 0
 
 
-def verdicts_of(settings: Settings, names: Sequence[str] = ()) -> list[Verdict]:
+def verdicts_of(settings: Settings, names: Sequence[str] = (), *, values: bool = False) -> list[Verdict]:
     """Compare; raises StackError when that is not possible now."""
     try:
-        checks = checks_of(settings, names)
-        with ThreadPoolExecutor(_AT_ONCE) as threads:  # each waits for its store to pass the source's position
-            return [done.result() for done in [threads.submit(verify, settings, check) for check in checks]]
+        return _verdicts(settings, checks_of(settings, names), values=values)
     except ReadsideError as exc:
         raise StackError(str(exc)) from exc
+
+
+def mirrored_verdicts_of(settings: Settings, *, values: bool = False) -> list[Verdict]:
+    """Compare every mirrored table; raises StackError when that is not possible now."""
+    try:
+        tables = read_tables(source_dsn(settings), settings.publication, settings.tables)
+        return _verdicts(settings, [oracle_of_table(table) for table in tables], values=values)
+    except ReadsideError as exc:
+        raise StackError(str(exc)) from exc
+
+
+def _all_of(settings: Settings, names: Sequence[str], *, values: bool) -> list[Verdict]:
+    verdicts = verdicts_of(settings, names, values=values)
+    known = {verdict.model for verdict in verdicts}
+    mirrored = [] if names else mirrored_verdicts_of(settings, values=values)
+    return verdicts + [verdict for verdict in mirrored if verdict.model not in known]
+
+
+def _verdicts(settings: Settings, checks: Sequence[Check], *, values: bool) -> list[Verdict]:
+    with ThreadPoolExecutor(_AT_ONCE) as threads:  # each waits for its store to pass the source's position
+        waiting = [threads.submit(verify, settings, check, values=values) for check in checks]
+        return [done.result() for done in waiting]
 
 
 def checks_of(settings: Settings, names: Sequence[str] = ()) -> list[Check]:
@@ -54,7 +89,7 @@ def checks_of(settings: Settings, names: Sequence[str] = ()) -> list[Check]:
         oracle = oracle_of(model, settings.models)
         checks.append(oracle or Recomputation(model))
         if oracle is None:
-            tables |= _tables_beneath(declarations, model)
+            tables |= declarations.tables_beneath(model)
     if declarations.read_models and not tables:
         return checks
     mirrored = read_tables(source_dsn(settings), settings.publication, settings.tables)
@@ -63,22 +98,8 @@ def checks_of(settings: Settings, names: Sequence[str] = ()) -> list[Check]:
     ]
 
 
-def _tables_beneath(declarations: Declarations, model: ReadModel) -> set[str]:
-    """The source tables that a model reads, through rollups and other models too."""
-    found: set[str] = set()
-    by_reference = {declared.reference: declared for declared in declarations.maintained}
-    waiting = set(model.reads)
-    while waiting:
-        name = waiting.pop()
-        if name in by_reference:
-            waiting |= by_reference[name].reads
-        else:
-            found.add(name)
-    return found
-
-
 def show(verdicts: Sequence[Verdict]) -> None:
-    """Print them as a table, and the first differing keys beneath."""
+    """Print them as a table, and beneath it the first rows that differ."""
     rows = [
         (
             verdict.model,
@@ -92,8 +113,26 @@ def show(verdicts: Sequence[Verdict]) -> None:
     for verdict in verdicts:
         if verdict.differences:
             kinds = ", ".join(f"{count} {kind}" for kind, count in verdict.kinds.items())
-            keys = ", ".join("/".join(map(str, key)) for key in verdict.first)
+            keys = ", ".join("/".join(map(str, each.key)) for each in verdict.first)
             data.print(f"{verdict.model}: {kinds}; first keys: {keys}", markup=False)
+            if verdict.columns:
+                columns = ", ".join(f"{name} ({count})" for name, count in verdict.columns.items())
+                data.print(f"  differing columns, with the number of rows: {columns}", markup=False)
+            for each in verdict.first:
+                _show_values(each)
+
+
+def _show_values(row: Difference) -> None:
+    for name in row.columns if row.expected is not None and row.stored is not None else ():
+        key = "/".join(map(str, row.key))
+        must_be, is_so = (row.expected or {}).get(name, "nothing"), (row.stored or {}).get(name, "nothing")
+        data.print(f"  {key} {name}: must be {must_be}, is {is_so}", markup=False)
+
+
+def _json(verdict: Verdict, repaired: Sequence[str]) -> dict[str, object]:
+    told: dict[str, object] = asdict(verdict)
+    first = [{name: value for name, value in asdict(row).items() if value is not None} for row in verdict.first]
+    return told | {"first": first, "repaired": verdict.model in repaired}
 
 
 def _chosen(models: Sequence[ReadModel], names: Sequence[str]) -> list[ReadModel]:

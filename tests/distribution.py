@@ -17,6 +17,7 @@ from tests import directories
 #: Modules whose tests run on a whole stack, theirs or everybody's.
 STACK = (
     "tests/acceptance/",
+    "tests/browser/test_stack.py",
     "tests/cdc/test_control.py",
     "tests/cdc/test_faithful.py",
     "tests/containers/test_compose.py",

@@ -48,8 +48,9 @@ class Fault:
     cause: str
     #: The start of the command that the cause names and that leads out; empty where it goes on by itself.
     remedy: str = ""
-    #: What has to be done that is no command of ours: before the remedy, where there is one.
+    #: What has to be done that is no command named there, and how it is told of in the results.
     undo: Callable[[Breakable], None] = lambda _stack: None
+    undone: str = "nothing: it goes on by itself"
     #: Where the fault shows.
     look: Callable[[Breakable], Look] = look
     #: Whether it takes a disk that can be filled.
@@ -100,6 +101,14 @@ def role_without_replication(stack: Breakable) -> None:
         "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = %(slot)s",
         slot=stack.settings.slot,
     )
+
+
+def replication_given(stack: Breakable) -> None:
+    """What ``readside doctor`` says, pasted."""
+    asked = typed(stack, "readside doctor --output json || true")
+    fixes = [finding["fix"] for finding in json.loads(asked) if "may not replicate" in finding["what"]]
+    assert len(fixes) == 1, asked
+    stack.sql(fixes[0])
 
 
 def connector_paused(stack: Breakable) -> None:
@@ -204,8 +213,9 @@ FAULTS: Sequence[Fault] = (
     Fault(
         name="connector failed",
         inject=role_without_replication,
-        cause=r"^transport: .*its task (is )?FAILED",
-        undo=lambda stack: cast("None", stack.sql("alter role readside_cdc replication")),
+        cause=r"^transport: .*its task FAILED.*`readside doctor`",
+        undo=replication_given,
+        undone="the SQL that `readside doctor` gives",
     ),
     Fault(
         name="connector paused",
@@ -230,6 +240,7 @@ FAULTS: Sequence[Fault] = (
         inject=partial(disk_full, "serving"),
         cause=r"^serving: .*its disk is full",
         undo=partial(disk_freed, "serving"),
+        undone="some space freed",
         fills="serving",
     ),
     Fault(
@@ -237,6 +248,7 @@ FAULTS: Sequence[Fault] = (
         inject=partial(disk_full, "analytics"),
         cause=r"^projector-analytics: .*its disk is full",
         undo=partial(disk_freed, "analytics"),
+        undone="some space freed",
         fills="analytics",
     ),
     Fault(
@@ -244,6 +256,7 @@ FAULTS: Sequence[Fault] = (
         inject=lambda stack: stack.network.cut(),
         cause=r"^kafka: does not answer .*though its process runs",
         undo=lambda stack: stack.network.mend(),
+        undone="the network mended",
     ),
     Fault(
         name="retention loss",
@@ -256,11 +269,12 @@ FAULTS: Sequence[Fault] = (
         inject=clock_off,
         cause=r"^capture: clocks differ: the source's is 86,[34]\d\d s behind",
         undo=clock_set,
+        undone="the clock set right",
         look=look_aside,
     ),
 )
-#: Those that are always tried: each another way out.
-SOME = ("kafka killed", "projector-serving paused", "connector paused", "broker unreachable")
+#: Those that are always tried: of each way out one.
+SOME = ("projector-serving paused", "slot dropped", "connector failed", "poison record, parked")
 
 
 def new_user(stack: Breakable, key: str = "") -> str:
@@ -285,11 +299,11 @@ def named(whys: Sequence[str], start: str) -> str:
 
 
 def typed(stack: Breakable, command: str) -> str:
-    """Run a command as an operator does, in a shell; what it says, and fails the test when it fails."""
+    """Run a command as an operator does, in a shell; what it prints. Fails the test when it fails."""
     path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
     env = os.environ | {"PATH": path, "READSIDE_DATA_DIR": str(stack.settings.data_dir)}
     done = subprocess.run(
         command, shell=True, executable="/bin/bash", env=env, cwd=ROOT, capture_output=True, text=True, timeout=90
     )
     assert done.returncode == 0, f"{command}: exit code {done.returncode}: {done.stdout}{done.stderr}"
-    return done.stdout + done.stderr
+    return done.stdout

@@ -15,11 +15,11 @@ from cdc.shapes import Shapes
 from projectors import registry
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import Store, lsn_value
-from projectors.oracles import oracle_of
 from projectors.read_model import Declarations
 from projectors.serving.letters import stored_counts
 from projectors.serving.store import ServingStore
 from projectors.tally import Counts
+from projectors.verification.oracles import oracle_of
 from tests.laws import assert_built
 
 PACKAGE = "projectors.read_models"

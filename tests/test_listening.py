@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from config.environment import environment_of
 from config.listening import NotAllowed, host_and_port
-from config.settings import Settings, environment_of
+from config.settings import Settings
 from tests.tokens import SECRET
 
 REACHABLE = ["0.0.0.0:8001", "192.0.2.1:8001", "[::]:8001", "example.org:80", "localhost.example.org:80"]

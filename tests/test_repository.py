@@ -44,7 +44,8 @@ TRANSACTION_OWNERS = {
     "stack/dead_letters.py": "one statement at a time: looks at letters, and asks the projector to settle them",
     "projectors/serving/session.py": "opens the projector's session, whose transactions are the store's",
     "projectors/serving/store.py": "a batch and its checkpoint are one transaction",
-    "projectors/verify.py": "reads of a store are one statement each; the source is read in one snapshot",
+    "projectors/verification/results.py": "the reconciler's notes, one statement each",
+    "projectors/verification/sides.py": "reads of a store are one statement each; the source is read in one snapshot",
     "queries/probes.py": "each look is one statement",
     "queries/store.py": "each read is one statement",
     "queries/watch.py": "listens, which a transaction would hold back",
@@ -62,7 +63,7 @@ ENDS_TRANSACTION = re.compile(
 )
 
 #: The one module that reads the environment, and the one that changes it, on the way to becoming another program.
-ENVIRONMENT_USERS = {"config/settings.py", "stack/launch.py"}
+ENVIRONMENT_USERS = {"config/environment.py", "stack/launch.py"}
 
 MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:work|root|home|Users)/\w")
 REGISTRY = re.compile(

@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from config import lock
-from config.settings import ENV_PREFIX, Settings, environment_of
+from config.environment import environment_of
+from config.settings import ENV_PREFIX, Settings
 
 
 @pytest.fixture(autouse=True)

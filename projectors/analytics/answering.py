@@ -10,12 +10,12 @@ import duckdb
 
 from projectors.analytics.connection import Connection
 from projectors.analytics.formats import json_value
-from projectors.analytics.sql import Answer, Head, Refused, in_json
+from projectors.analytics.sql import STAMP, Answer, Head, Refused, in_json
 from projectors.analytics.statements import Parameters, Statement
 from projectors.analytics.store import AnalyticsStore
 
 # One SELECT is a transaction of its own, which only reads, so the position is that of the rows.
-_STAMPED = "select s.*, epoch_us(p.as_of), p.end_lsn from ({}) s left join _readside p on true"
+_STAMPED = f"select s.*, p.as_of_us, p.end_lsn, p.dead_letters from ({{}}) s left join {STAMP} p on true"
 _AGAIN_S = 0.1
 
 
@@ -38,10 +38,10 @@ def answer(store: AnalyticsStore, statement: Statement, asked: Parameters, *, ti
     finally:
         cursor.close()
     rows = found.fetchall()
-    as_of_us, end_lsn = rows[0][-2:] if rows and rows[0][-1] is not None else (None, "0/0")
-    head = Head(as_of_us=as_of_us, end_lsn=end_lsn)
-    plain = [[json_value(value) for value in row[:-2]] for row in rows]
-    return Answer(head, in_json(found.columns[:-2], found.types[:-2], plain, head))
+    as_of_us, end_lsn, dead_letters = rows[0][-3:] if rows and rows[0][-1] is not None else (None, "0/0", 0)
+    head = Head(as_of_us=as_of_us, end_lsn=end_lsn, dead_letters=dead_letters)
+    plain = [[json_value(value) for value in row[:-3]] for row in rows]
+    return Answer(head, in_json(found.columns[:-3], found.types[:-3], plain, head))
 
 
 @contextmanager

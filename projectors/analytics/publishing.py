@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from config.settings import bare_environment
+from config.environment import bare_environment
 from projectors.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)

@@ -28,8 +28,8 @@ from starlette.routing import Route
 from cdc.errors import Transient
 from config.settings import Settings
 from projectors.analytics import sql
-from projectors.analytics.answering import answer as answer_of
 from projectors.analytics.formats import MEDIA_TYPES, Form
+from projectors.analytics.ready import Question, ReadyAnswers
 from projectors.analytics.statements import STATEMENTS
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import lsn_text, lsn_value, time_of
@@ -78,9 +78,10 @@ class _Problem(msgspec.Struct, omit_defaults=True):
 def serving(settings: Settings, store: AnalyticsStore, metrics: Metrics | None = None) -> Generator[None]:
     """Answer requests in a thread of its own for as long as the block runs. Raises Transient when its address is taken."""
     # Bound here: a server that cannot bind ends its thread, and nobody would notice before a read is refused.
-    with _bound(settings.analytics_address) as address:
+    ready = ReadyAnswers(store, timeout_s=settings.sql_timeout_s, interval_s=settings.analytics_interval_s)
+    with _bound(settings.analytics_address) as address, ready.renewing():
         config = uvicorn.Config(
-            application(settings, store, metrics), log_config=None, access_log=False, lifespan="off"
+            application(settings, store, ready, metrics), log_config=None, access_log=False, lifespan="off"
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([address],), name="analytics endpoint", daemon=True)
@@ -102,7 +103,9 @@ def _bound(address: str) -> socket.socket:
         raise Transient(f"the analytics endpoint cannot listen on {address}: {exc.strerror}") from exc
 
 
-def application(settings: Settings, store: AnalyticsStore, metrics: Metrics | None = None) -> Starlette:
+def application(
+    settings: Settings, store: AnalyticsStore, ready: ReadyAnswers, metrics: Metrics | None = None
+) -> Starlette:
     """The ASGI application. ``metrics``: of the projector; without one there is nothing to tell."""
 
     async def ask(request: Request) -> Response:
@@ -118,13 +121,17 @@ def application(settings: Settings, store: AnalyticsStore, metrics: Metrics | No
 
     async def ask_by_name(request: Request) -> Response:
         name = request.path_params["name"]
-        if (statement := STATEMENTS.get(name)) is None:
+        if name not in STATEMENTS:
             return _refusal(sql.Refused(404, f"there is no statement {name}; there are {', '.join(STATEMENTS)}"))
         try:
             asked = msgspec.json.decode(await request.body(), type=_Asked)
-        except msgspec.MsgspecError as exc:
+            least_lsn = 0 if asked.after_lsn is None else lsn_value(asked.after_lsn)
+        except (msgspec.MsgspecError, ValueError) as exc:
             return _problem(_Problem("invalid-request", "The request cannot be read", 400, str(exc)))
-        run = partial(answer_of, store, statement, asked.parameters, timeout_s=settings.sql_timeout_s)
+        question = Question.of(name, asked.parameters)
+        if (answer := ready.find(question, least_lsn)) is not None:
+            return _response(answer, "json")
+        run = partial(ready.compute, question)
         return await run_in_threadpool(_answer, settings, store, asked, run, "json")
 
     async def state(_: Request) -> Response:
@@ -195,7 +202,7 @@ def _answer(
         except ValueError as exc:
             return _problem(_Problem("invalid-request", "The request cannot be read", 400, str(exc)))
         wait_s = min(asked.wait_s, settings.token_wait_max_s)
-        if not store.wait_for(expected, wait_s):
+        if not store.wait_for(lambda: store.checkpoint.end_lsn >= expected, wait_s):
             at = store.checkpoint
             return _problem(
                 _Problem(
@@ -216,11 +223,16 @@ def _answer(
         answer = run()
     except sql.Refused as exc:
         return _refusal(exc)
-    headers = {"Readside-Truncated": str(answer.head.truncated).lower(), "Readside-End-Lsn": answer.head.end_lsn}
-    if answer.head.as_of_us is not None:
-        headers["Readside-As-Of"] = time_of(answer.head.as_of_us).isoformat()
-    if store.dead_letter_count:
-        headers["Readside-Incomplete"] = f"{store.dead_letter_count} dead letters"
+    return _response(answer, form)
+
+
+def _response(answer: sql.Answer, form: Form) -> Response:
+    head = answer.head
+    headers = {"Readside-Truncated": str(head.truncated).lower(), "Readside-End-Lsn": head.end_lsn}
+    if head.as_of_us is not None:
+        headers["Readside-As-Of"] = time_of(head.as_of_us).isoformat()
+    if head.dead_letters:
+        headers["Readside-Incomplete"] = f"{head.dead_letters} dead letters"
     return Response(answer.body, media_type=MEDIA_TYPES[form], headers=headers)
 
 

@@ -23,6 +23,9 @@ from projectors.analytics.formats import Form, arrow, csv, is_written, plain_row
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import time_of
 
+#: What is said of an answer, from its own snapshot.
+STAMP = """(select epoch_us(as_of) as as_of_us, end_lsn, (select count(*) from readside.dead_letters) as dead_letters
+              from _readside)"""
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 #: What tells where the store's files lie, or runs a text that nobody has looked at. As words, wherever they stand: no other
 #: spelling of a name means the same to DuckDB. ``query`` may be a column's name too: where a bracket follows, or what could
@@ -50,6 +53,7 @@ class Head(msgspec.Struct, kw_only=True):
     truncated: bool = False
     as_of_us: int | None = None
     end_lsn: str = "0/0"
+    dead_letters: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +144,8 @@ def _run(store: AnalyticsStore, statement: Statement) -> tuple[Head, bytes]:
     sql = _one_reading_statement(cursor, statement.sql)
     cursor.execute("begin transaction read only")
     # The position is read in the same transaction, so it is the answer's own.
-    stamps = cursor.execute("select epoch_us(as_of), end_lsn from _readside").fetchall()
-    as_of_us, end_lsn = stamps[0] if stamps else (None, "0/0")
+    stamps = cursor.execute(f"select as_of_us, end_lsn, dead_letters from {STAMP}").fetchall()
+    as_of_us, end_lsn, dead_letters = stamps[0] if stamps else (None, "0/0", 0)
     parameters = dict(statement.parameters)
     relation = cursor.sql(sql, params=parameters) if parameters else cursor.sql(sql)
     columns, types = list(relation.columns), [str(kind) for kind in relation.types]
@@ -151,7 +155,9 @@ def _run(store: AnalyticsStore, statement: Statement) -> tuple[Head, bytes]:
         places = (f"#{place}{'::varchar' if as_text else ''}" for place, as_text in enumerate(written, 1))
         relation = relation.project(", ".join(places))
     table = relation.limit(statement.most_rows + 1).to_arrow_table()
-    head = Head(truncated=table.num_rows > statement.most_rows, as_of_us=as_of_us, end_lsn=end_lsn)
+    head = Head(
+        truncated=table.num_rows > statement.most_rows, as_of_us=as_of_us, end_lsn=end_lsn, dead_letters=dead_letters
+    )
     table = table.slice(0, statement.most_rows)
     most = store.confinement.limits.result_bytes
     _require_few(table.nbytes, most)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
@@ -67,6 +68,7 @@ class AnalyticsStore:
         self._moved = threading.Condition()
         self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self.checkpoint: Checkpoint = START
+        self.commits, self.committed_at = 0, 0.0  #: how many since it was opened, and the last one's time.monotonic()
         self.rebuilds = Rebuilds()
 
     @property
@@ -233,10 +235,10 @@ class AnalyticsStore:
         """Where its file lies."""
         return self._path.parent.resolve()
 
-    def wait_for(self, end_lsn: int, timeout_s: float) -> bool:
-        """Wait until the store has reached a position; False when it has not in time."""
+    def wait_for(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until something holds that a commit brings about; False when it does not in time. From any thread."""
         with self._moved:
-            return self._moved.wait_for(lambda: self.checkpoint.end_lsn >= end_lsn, timeout_s)
+            return self._moved.wait_for(holds, timeout_s)
 
     def _apply_snapshot(self, position: Checkpoint) -> None:
         self._mirroring.apply_snapshot(position)
@@ -251,6 +253,7 @@ class AnalyticsStore:
     def _announce(self, checkpoint: Checkpoint) -> None:
         with self._moved:
             self.checkpoint = checkpoint
+            self.commits, self.committed_at = self.commits + 1, time.monotonic()
             self._moved.notify_all()
         with translated():
             checkpoint_if_due(self._connection, self._path, self.confinement)

@@ -118,6 +118,17 @@ comment on column readside.dead_letters.key is 'The row''s key, JSON; like paylo
 comment on column readside.dead_letters."order" is 'Place in its source transaction.';
 comment on column readside.dead_letters.asked is 'What an operator wants done with it, until the projector has taken it up.';
 
+create or replace function readside.ask_for_retry(its_topic text, its_partition integer, its_offset bigint) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+    update readside.dead_letters d
+       set asked = 'retry'
+     where d.topic = its_topic and d.partition = its_partition and d."offset" = its_offset;
+    return found;
+end $$;
+comment on function readside.ask_for_retry is 'Has the projector try a dead letter again; false when it is not there. For the query server, which writes no table.';
+revoke execute on function readside.ask_for_retry from public;
+
 create table if not exists readside.records (
     topic     text not null,
     partition integer not null,

@@ -40,6 +40,18 @@ def status(
 
 
 @app.command(rich_help_panel="Run")
+def dash(
+    data_dir: DataDir = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one frame as plain text and end.")] = False,
+    light: Annotated[bool, typer.Option("--light", help="Begin with the light theme; `t` changes it.")] = False,
+) -> int:
+    """Show the pipeline live: components, hops, read models, what is wrong and what to do. Exit code as of `status`."""
+    from stack.dash.run import run as dash
+
+    return dash(settings_of(data_dir), once=once, light=light)
+
+
+@app.command(rich_help_panel="Run")
 def doctor(data_dir: DataDir = None, output: OutputOption = None) -> int:
     """Examine source, Kafka, Connect and stores; print each finding with its fix. Exit code 0 ok, 1 degraded, 2 down."""
     from stack.doctor import run as doctor

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from config.settings import Settings, state_directory
+from config.environment import state_directory
+from config.settings import Settings
 from stack.errors import StackError
 from stack.sql.asking import store_of
 from stack.sql.files import Target

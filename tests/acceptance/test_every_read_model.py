@@ -15,9 +15,9 @@ import pytest
 
 from cdc.catalog import read_tables
 from cdc.connector import source_dsn
-from projectors.oracles import Recomputation, oracle_of_table
 from projectors.read_models import DECLARATIONS
-from projectors.verify import verify
+from projectors.verification.comparing import verify
+from projectors.verification.oracles import Recomputation, oracle_of_table
 from stack.judge import await_stores
 from stack.load import Load, Write
 from stack.verification import verdicts_of

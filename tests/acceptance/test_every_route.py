@@ -183,6 +183,13 @@ def test_the_servers_tell_of_themselves(shop: Shop) -> None:
             assert server.call(f"GET {path}").text, path
     assert shop.queries.call("GET /health").json()["components"]
     assert shop.queries.call("GET /problems/{kind}", kind="stale-read").text
+    assert "<!doctype html>" in shop.queries.http.get("/").text
+    assert shop.queries.call("GET /dead-letters").json()["silent"] == []
+    nothing = {"letters": [{"store": store, "id": "nothing[0]@1"} for store in ("serving", "analytics")]}
+    assert len(shop.queries.call("POST /dead-letters/retry", 202, body=nothing).json()["missing"]) == 2
+    with shop.queries.http.stream("GET", "/events") as events:  # which have no end
+        assert {line for _, line in zip(range(3), events.iter_lines(), strict=False)} >= {"event: history"}
+    shop.queries.answered.add(("GET", "/events"))
 
 
 def test_the_published_copy_follows(shop: Shop, stack: Stack) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import pytest
 
-from stack.verification import verdicts_of
+from stack.verification import mirrored_verdicts_of, verdicts_of
 from tests.breakable import Breakable, breakable
 from tests.databases import eventually
-from tests.faults import FAULTS, SOME, Fault, is_read, named, new_user, typed
+from tests.faults import FAULTS, SOME, Fault, is_read, look, named, new_user, typed
 
 RED_S = 10.0
 GREEN_S = 90
@@ -50,8 +50,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_a_fault_is_seen_named_and_left_behind(stack: Breakable, fault: Fault, outcomes: list[Outcome]) -> None:
     if fault.fills and fault.fills not in stack.disks:
         pytest.skip("a small disk has to be mounted, which takes root and the right to mount")
-    stack.wait_healthy(GREEN_S)
-    typed(stack, f"readside status --wait-healthy --timeout {GREEN_S}")
+    eventually(
+        lambda: look(stack)[0] == "ok", what=lambda: f"all is well: {look(stack)}", deadline_s=GREEN_S, every_s=0.3
+    )
     key = secrets.token_hex(6)
     try:
         began = time.monotonic()
@@ -71,15 +72,17 @@ def test_a_fault_is_seen_named_and_left_behind(stack: Breakable, fault: Fault, o
         stack.made_whole()
     user = user or new_user(stack, key)
     eventually(lambda: is_read(stack, user), what="what was written meanwhile is read", deadline_s=30)
-    differences = sum(verdict.differences for verdict in verdicts_of(stack.settings))
+    verdicts = (*verdicts_of(stack.settings), *mirrored_verdicts_of(stack.settings))
+    differences = sum(verdict.differences for verdict in verdicts)
     outcomes.append(
         {
             "fault": fault.name,
             "red_s": round(red_s, 1),
-            "cause": cause,
-            "remedy": command,
+            "cause": cause.replace(str(stack.settings.data_dir), "DATA_DIR"),
+            "remedy": command or fault.undone,
             "written_meanwhile": in_time,
             "green_s": round(green_s, 1),
+            "rows_compared": sum(verdict.rows for verdict in verdicts),
             "differences": differences,
             "took_s": round(time.monotonic() - began, 1),
         }

@@ -17,7 +17,7 @@ from kafka import KafkaAdminClient
 from kafka.structs import TopicPartition
 
 from cdc.topics import admin
-from config.settings import environment_of
+from config.environment import environment_of
 from tests.backends import Native, native_stack
 from tests.databases import eventually
 

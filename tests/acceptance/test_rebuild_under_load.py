@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -22,13 +23,11 @@ from stack.verification import verdicts_of
 from tests.backends import ROOT, Native, native_stack
 from tests.databases import eventually
 
-PACKAGE = "renewed_models"
-
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The reference application's declarations, as a package that the test may edit."""
-    folder = tmp_path / PACKAGE
+    folder = tmp_path / f"models_{secrets.token_hex(4)}"  # imported here too, once and for all
     shutil.copytree(ROOT / "projectors" / "read_models", folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -38,7 +37,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def shop(package: Path) -> Iterator[Native]:
-    yield from native_stack(models=PACKAGE)
+    yield from native_stack(models=package.name)
 
 
 def test_a_declaration_is_changed_under_load_and_rolled_back(shop: Native, package: Path) -> None:

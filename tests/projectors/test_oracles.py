@@ -10,9 +10,10 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from projectors.oracles import SESSION, oracle_of, oracle_of_table, recomputing
 from projectors.read_models import DECLARATIONS
-from projectors.verify import _recompute, _Serving  # pyright: ignore[reportPrivateUsage]
+from projectors.verification.comparing import Difference, _recompute  # pyright: ignore[reportPrivateUsage]
+from projectors.verification.oracles import SESSION, Recomputation, oracle_of, oracle_of_table, recomputing
+from projectors.verification.sides import Serving
 from tests.operations import SEED
 
 SERVING = DECLARATIONS.of_store("serving").read_models
@@ -28,18 +29,21 @@ def test_the_serving_stores_models_computed_anew(serving: Any, store_database: s
     serving.commit(SEED)
     serving.project_until_done()
     with psycopg.connect(store_database, autocommit=True) as store:
-        reader = _Serving(store)
-        before = {model.name: _recompute(reader, model) for model in SERVING}
+        reader = Serving(store)
+        before = {model.name: _recompute(reader, Recomputation(model)) for model in SERVING}
         assert {name: verdict.differences for name, verdict in before.items()} == dict.fromkeys(before, 0)
         assert (before["product_page"].rows, before["following"].rows) == (2, 2)
         store.execute("update read_models.product_page set document = document - 'name' where id = 1")
         store.execute("delete from read_models.following where follower_id = 1")
         store.execute("update read_models.post_list_item set id = 77")
-        after = {model.name: _recompute(reader, model) for model in SERVING}
+        after = {model.name: _recompute(reader, Recomputation(model)) for model in SERVING}
     assert {name: (dict(v.kinds), v.first) for name, v in after.items() if v.differences} == {
-        "product_page": ({"different": 1}, ((1,),)),
-        "following": ({"missing": 1}, ((1, 2),)),
-        "post_list_item": ({"missing": 1, "unexpected": 1}, ((1,), (77,))),
+        "product_page": ({"different": 1}, (Difference((1,), "different", ("document",)),)),
+        "following": ({"missing": 1}, (Difference((1, 2), "missing"),)),
+        "post_list_item": (
+            {"missing": 1, "unexpected": 1},
+            (Difference((1,), "missing"), Difference((77,), "unexpected")),
+        ),
     }
 
 
@@ -63,7 +67,7 @@ def _wrong(store: duckdb.DuckDBPyConnection, model: Any) -> list[str]:
         {"name": model.name},
     ).fetchall()
     found = store.execute(recomputing(model, dict(columns))).fetchall()
-    return [row[-1] for row in found if row[-1] is not None]
+    return [row[-2] for row in found if row[-2] is not None]
 
 
 def test_mirrored_tables_are_compared_whatever_the_sessions_say(

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from projectors import registry
-from projectors.oracles import oracle_of
 from projectors.serving.store import ServingStore
+from projectors.verification.oracles import oracle_of
 from tests.laws import assert_mirror_equals_source, assert_models_equal_a_build, deliver, random_choice
 from tests.operations import OPERATIONS, SEED
 from tests.projectors.conftest import Pipeline

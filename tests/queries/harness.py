@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from prometheus_client import REGISTRY
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import SecretStr
 
+from config.serving import Http
 from config.settings import Settings
 from projectors.read_models import DECLARATIONS
 from queries.app import create_app
@@ -27,6 +30,14 @@ from tests.databases import eventually
 READ_MODELS = "create extension if not exists pg_trgm;" + "".join(
     f"create table read_models.{model.name} ({model.columns.replace(' not null', '')});"
     for model in DECLARATIONS.of_store("serving").read_models
+)
+#: The projector's own.
+ASK_FOR_RETRY = "".join(
+    re.findall(
+        r"^create or replace function readside\.ask_for_retry.*?^end \$\$;|^revoke .*ask_for_retry.*",
+        resources.files("projectors.serving").joinpath("schema.sql").read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
 )
 SCHEMA = """
     create schema if not exists readside;
@@ -39,13 +50,18 @@ SCHEMA = """
     create table readside.declared (
         name text primary key, kind text, version bigint, parked text, dead_letters bigint not null default 0
     );
-    create table readside.dead_letters (topic text, partition integer, "offset" bigint);
+    create table readside.dead_letters (
+        topic text, partition integer, "offset" bigint, "table" text, key text default '{"id": 1}', xid bigint,
+        end_lsn pg_lsn default '0/100', "order" bigint default 0, reason text, payload bytea default 'secret', asked text
+    );
+    {ask_for_retry}
+    grant execute on function readside.ask_for_retry to readside_queries;
     {read_models}
     insert into readside.checkpoint
     values ('serving', 1, 'streaming', '0/100', '2026-01-01T00:00:00Z', now(), 0, 0, '{"frontier": {}}');
     grant usage on schema readside, read_models to readside_queries;
     grant select on all tables in schema readside, read_models to readside_queries;
-""".replace("{read_models}", READ_MODELS)
+""".replace("{read_models}", READ_MODELS).replace("{ask_for_retry}", ASK_FOR_RETRY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +123,10 @@ def serving(settings: Settings) -> Iterator[Api]:
     """The real server, in a thread of this process, until the block ends."""
     host, _, port = settings.queries_address.rpartition(":")
     app = create_app(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(app, host=host, port=int(port), log_config=None, access_log=False, timeout_graceful_shutdown=2)
+    config = uvicorn.Config(
+        app, host=host, port=int(port), http=Http, log_config=None, access_log=False, timeout_graceful_shutdown=2
     )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -59,6 +59,7 @@ def test_answers_are_as_documented(projector: Projector, settings: Settings) -> 
     changes = {"auth": "jwt", "jwt_key": SecretStr(SECRET), "token_wait_s": 0.01, "token_wait_max_s": 0.01}
     with serving(settings.model_copy(update=changes)) as api:
         url, document = str(api.http.base_url), api.get("/openapi.json").json()
+        del document["paths"]["/events"]  # its answer has no end; tests/queries/test_events.py
         for id in (1, 2, 3):
             for table, (name, columns) in rows.items():
                 projector.put(table, id=id, document=document_of(document, name), **columns)

@@ -15,7 +15,7 @@ import pytest
 from queries import diagnosis
 from queries.capture import Alarm
 from queries.diagnosis import Seen, Sight
-from queries.probes import Supervised
+from queries.supervision import Supervised
 from queries.wal import Looks, Trend
 from tests.databases import eventually
 from tests.queries.sights import ALL_WELL, WELL, hop, states, store

@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
 from config.settings import Settings
-from queries import diagnosis
+from queries import diagnosis, probes
 from queries.diagnosis import Seen
 from queries.health import collect
 from queries.pipeline import worst
-from queries.probes import Supervised
+from queries.supervision import Supervised
+from queries.verified import Verified
 from tests.queries.harness import Api, Projector
-from tests.queries.sights import ALL_WELL, WELL, hop, states, store
+from tests.queries.sights import ALL_WELL, NOW, WELL, hop, states, store
+from tests.shop import Shop
 
 REFUSING = ("projector-serving", "connector")
 
@@ -48,6 +51,25 @@ def test_a_store_that_falls_behind_or_hears_nothing_says_which() -> None:
     silent = hop(replace(ALL_WELL, serving=store(age_s=9)), "serving")
     assert (silent.state, silent.lag_seconds) == ("degraded", 9.0) and "not even a pulse" in silent.why
     assert hop(replace(ALL_WELL, serving=store(phase="snapshot")), "serving").state == "degraded"
+
+
+def test_what_the_background_verification_found_is_told_with_the_command() -> None:
+    found = (
+        Verified(name="mirror.orders", store="serving", at=NOW, differences=3),
+        Verified(name="order_details", store="serving", at=NOW, differences=0),
+        Verified(name="orders", store="analytics", at=NOW, differences=1),
+    )
+    seen = store().value
+    assert seen is not None
+    sight = replace(ALL_WELL, serving=Seen(value=replace(seen, verified=found)))
+    told = states(sight)
+    assert (told["serving"], told["analytics"]) == ("degraded", "degraded")
+    assert hop(sight, "serving").why == (
+        "not equal to the source: mirror.orders (3 rows); `readside verify` shows the rows, `readside verify --repair` "
+        "makes them equal"
+    )
+    assert "orders (1 rows)" in hop(sight, "analytics").why
+    assert {model.verified for model in diagnosis.models(sight)} == {"2026-03-01T12:00:00.000000Z"}
 
 
 def test_clocks_that_disagree_make_no_negative_lag() -> None:
@@ -125,6 +147,20 @@ def test_the_serving_store_and_its_models_are_seen(settings: Settings, projector
     serving = next(hop for hop in health.hops if hop.name == "serving")
     assert (serving.state, serving.figures) == ("ok", {"phase": "streaming", "end_lsn": "0/200", "changes": 0})
     assert [(model.name, model.version, model.rows) for model in health.models] == [("order_details", 3, 1)]
+
+
+def test_rows_of_the_analytics_store_are_not_counted_at_every_look(
+    settings: Settings, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def orders() -> int:
+        return next(model.rows for model in collect(settings).models if model.name == "orders")
+
+    assert orders() == 0
+    with shop.committing():
+        shop.put(1, 1, "paid", "10.01", "2026-01-01T23:30:00Z", (7, 2, "5.00"))
+    assert orders() == 0
+    monkeypatch.setattr(probes, "COUNTED_S", 0.0)
+    assert orders() == 1
 
 
 def test_what_is_parked_is_counted_and_makes_its_hop_worse(settings: Settings, projector: Projector) -> None:

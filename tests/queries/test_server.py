@@ -11,7 +11,8 @@ import httpx
 import psycopg
 import pytest
 
-from config.settings import Settings, environment_of
+from config.environment import environment_of
+from config.settings import Settings
 from tests.databases import eventually
 from tests.queries.harness import Api, Projector
 

@@ -15,7 +15,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
 
-from config.settings import Settings, environment_of
+from config.environment import environment_of
+from config.settings import Settings
 from stack.doctor import examine
 from stack.doctor_source import source
 from stack.finding import Finding

@@ -18,7 +18,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
-from config.settings import Settings, environment_of
+from config.environment import environment_of
+from config.settings import Settings
 from stack import activity, traffic
 from stack.load import Load, Pace, UnexpectedAnswer, Write
 from stack.ports import free

@@ -56,11 +56,19 @@ def test_query_role_reads_what_the_projector_makes_and_cannot_change_it(postgres
         projector.execute("create schema later")
         try:
             projector.execute("create table later.thing as select 7 as id")
+            projector.execute(
+                "create function later.gone() returns bigint language sql security definer set search_path = ''"
+                " as 'with gone as (delete from later.thing returning id) select sum(id) from gone';"
+                "revoke execute on function later.gone from public"
+            )
             with psycopg.connect(postgres.dsn(STORE, "readside_queries")) as reader:
                 reader.execute("listen readside_checkpoint")
                 assert reader.execute("select id from later.thing").fetchall() == [(7,)]
                 with pytest.raises(errors.ReadOnlySqlTransaction):
                     reader.execute("delete from later.thing")
+                reader.rollback()
+                reader.execute("set transaction read write")
+                assert reader.execute("select later.gone()").fetchall() == [(7,)]
         finally:
             projector.execute("drop schema later cascade")
 

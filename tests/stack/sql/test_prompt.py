@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings, bare_environment
+from config.environment import bare_environment
+from config.settings import Settings
 from stack.ports import free
 from tests.databases import eventually
 

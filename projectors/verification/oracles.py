@@ -1,0 +1,173 @@
+"""What rows must be, told apart from the engine: a model's oracle file, a table of the source, or its own query again."""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import LiteralString, TypeAlias, cast
+
+from cdc.catalog import Table
+from projectors.declaration import StoreName, is_declared
+from projectors.read_model import ReadModel
+
+# A row's text is compared, so both sides' sessions must write values alike.
+SESSION = (
+    "-c timezone=UTC -c datestyle=ISO,MDY -c intervalstyle=postgres -c bytea_output=hex -c extra_float_digits=1 "
+    "-c xmloption=content"
+)
+
+#: Key columns of these types order rows alike in every database; a text does so by its bytes.
+_ORDERED = ("smallint", "integer", "bigint", "uuid", "date")
+_TEXTS = ("text", "character varying", "character")
+
+Bound = Sequence[str]  #: a key's values as text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Oracle:
+    """What rows must be (SQL on the source), and what they are (SQL on the store), key columns first."""
+
+    name: str
+    store: StoreName
+    key: tuple[str, ...]
+    expected: LiteralString
+    stored: LiteralString
+    #: Of both statements, where they are of a range of keys; only for the serving store.
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Recomputation:
+    """A model's own query for all keys, beside what is stored, in one snapshot of its store.
+
+    It shows a model that was not kept up; that the mirror is what the source says is another check's to show.
+    """
+
+    model: ReadModel
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self.model.name
+
+    @property
+    def store(self) -> StoreName:
+        """The model's."""
+        return self.model.store
+
+
+Check: TypeAlias = Oracle | Recomputation
+
+
+def oracle_of(model: ReadModel, package: str) -> Oracle | None:
+    """The oracle file beside the declarations; None when its author wrote none."""
+    file = importlib.resources.files(package) / "oracles" / f"{model.name}.sql"
+    if not file.is_file():
+        return None
+    text = cast("LiteralString", file.read_text())
+    _, expected, stored = re.split(r"^-- (?:expected|stored)$", text, flags=re.MULTILINE)
+    return Oracle(
+        name=model.name,
+        store=model.store,
+        key=model.key,
+        expected=cast("LiteralString", expected),
+        stored=cast("LiteralString", stored),
+    )
+
+
+def oracle_of_table(table: Table, after: Bound | None = None, upto: Bound | None = None) -> Oracle:
+    """A mirrored table against the source's own, every column as text; or its rows from behind a key up to another."""
+    key = [_quoted(name) for name in table.key]
+    others = [_quoted(column.name) for column in table.columns if not column.generated and column.name not in table.key]
+    select = f"select {', '.join(f'{name}::text as {name}' for name in (*key, *others))} from "
+    bounds, parameters = list[str](), dict[str, str]()
+    for name, sign, bound in (("after", ">", after), ("upto", "<=", upto)):
+        if bound is not None:
+            bounds.append(f"({', '.join(_order(table))}) {sign} ({', '.join(_marks(table, name))})")
+            parameters |= {f"{name}_{number}": value for number, value in enumerate(bound)}
+    within = f" where {' and '.join(bounds)}" if bounds else ""
+    return Oracle(
+        name=f"mirror.{table.mirror}",
+        store="serving",
+        key=table.key,
+        expected=cast("LiteralString", f"{select}{_quoted(table.schema)}.{_quoted(table.name)}{within}"),
+        stored=cast("LiteralString", f"{select}mirror.{_quoted(table.mirror)}{within}"),
+        parameters=parameters,
+    )
+
+
+def is_sliced(table: Table) -> bool:
+    """Whether ranges of its keys are the same in the source and in the mirror."""
+    return all(column.type in (*_ORDERED, *_TEXTS) for column in table.keys)
+
+
+def next_bound(table: Table, after: Bound | None, rows: int) -> tuple[LiteralString, Mapping[str, str | int]]:
+    """SQL on the source for the key of the row that lies so many behind a key; no row when there are fewer."""
+    key = ", ".join(f"{_quoted(name)}::text" for name in table.key)
+    within = "" if after is None else f" where ({', '.join(_order(table))}) > ({', '.join(_marks(table, 'after'))})"
+    statement = f"""
+        select {key} from {_quoted(table.schema)}.{_quoted(table.name)}{within}
+         order by {", ".join(_order(table))} limit 1 offset %(rows)s
+    """
+    parameters = {f"after_{number}": value for number, value in enumerate(after or ())}
+    return cast("LiteralString", statement), {**parameters, "rows": rows - 1}
+
+
+def _order(table: Table) -> list[str]:
+    """The key's columns as they are compared, in the key's order."""
+    kinds = {column.name: column.type for column in table.keys}
+    return [_quoted(name) + (' collate "C"' if kinds[name] in _TEXTS else "") for name in table.key]
+
+
+def _marks(table: Table, name: str) -> list[str]:
+    kinds = {column.name: column.type for column in table.keys}
+    return [f"%({name}_{number})s::{kinds[key]}" for number, key in enumerate(table.key)]
+
+
+def recomputing(model: ReadModel, columns: Mapping[str, str]) -> LiteralString:
+    """The statement of a `Recomputation`: SQL that both stores read. ``columns``: the stored table's, with their types.
+
+    Its rows are (count of all, key columns, what is wrong, the columns that differ); one with nulls when nothing is.
+    """
+    keys = "\n union all \n".join(
+        f"select * from (with changed as (select * from {_stored(source)}) select * from ({query}\n) k) keys"
+        for source, query in model.affected_by.items()
+    )
+    key = ", ".join(model.key)
+    first = model.key[0]
+    # As the stored table's types have it: what is rounded on the way in is no difference.
+    fresh = {name: f"f.{_quoted(name)}::{kind}" for name, kind in columns.items()}
+    stored = {name: f"t.{_quoted(name)}" for name in columns}
+    differing = ", ".join(
+        f"case when {fresh[name]}::varchar is distinct from {stored[name]}::varchar then '{name}' end"
+        for name in columns
+        if name not in model.key
+    )
+    statement = f"""
+        with affected ({key}) as (select distinct * from ({keys}) keys),
+             fresh as ({model.query}),
+             wrong as (
+                select {", ".join(f"coalesce(f.{name}, t.{name}) as {name}" for name in model.key)},
+                       case when t.{first} is null then 'missing'
+                            when f.{first} is null then 'unexpected'
+                            else 'different' end as kind,
+                       case when t.{first} is not null and f.{first} is not null
+                            then concat_ws(' ', null, {differing or "null"}) end as differing
+                  from fresh f
+                  full join {model.reference if model.store == "serving" else model.name} t
+                    on {" and ".join(f"f.{name} = t.{name}" for name in model.key)}
+                 where f.{first} is null or t.{first} is null
+                    or row({", ".join(fresh.values())})::varchar is distinct from row({", ".join(stored.values())})::varchar)
+        select (select count(*) from fresh) as total, w.* from (select 1) one left join wrong w on true
+    """
+    return cast("LiteralString", statement)
+
+
+def _stored(source: str) -> str:
+    return source if is_declared(source) else f"mirror.{_quoted(source)}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

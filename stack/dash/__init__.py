@@ -1,0 +1,1 @@
+"""The terminal dashboard. What it shows is made here without Textual; only ``app`` and ``screens`` import that."""

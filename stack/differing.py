@@ -1,0 +1,53 @@
+"""What differs between two versions of read models, as ``readside rebuild`` shows it: keys and columns, no values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+
+from projectors.read_model import Declarations
+from projectors.serving.comparison import Comparison, compare
+from stack import terminal
+from stack.terminal import data
+
+Connection = psycopg.Connection[Any]
+
+
+def versions_compared(
+    connection: Connection, declarations: Declarations, names: Sequence[str], suffix: str
+) -> list[Comparison]:
+    """The version that serves against another one, for each read model among these that has both."""
+    there = {
+        name
+        for (name,) in connection.execute("select name from readside.declared where kind = 'read_model'").fetchall()
+    }
+    return [
+        compare(connection, model.name, model.name, f"{model.name}{suffix}", model.key)
+        for model in declarations.read_models
+        if model.name in names and {model.name, f"{model.name}{suffix}"} <= there
+    ]
+
+
+def show(found: Sequence[Comparison]) -> None:
+    """Print what differs as a table, and the first differing keys beneath."""
+    rows = [
+        (
+            each.model,
+            each.rows_old,
+            each.rows_new,
+            *(each.kinds[kind] if each.kinds else None for kind in ("added", "removed", "changed")),
+            ", ".join(
+                [f"{name} ({count})" for name, count in each.columns.items()]
+                + [f"-{name}" for name in each.only_old]
+                + [f"+{name}" for name in each.only_new]
+            ),
+        )
+        for each in found
+    ]
+    data.print(terminal.table(("read model", "rows", "new rows", "added", "removed", "changed", "columns"), rows))
+    for each in found:
+        for difference in each.first:
+            columns = f": {', '.join(difference.columns)}" if difference.columns else ""
+            data.print(f"{each.model} {'/'.join(difference.key)} {difference.kind}{columns}", markup=False)

@@ -1,0 +1,139 @@
+"""What is lost or spoiled behind the pipeline's back is found by the background verification, named, and repaired."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, LiteralString
+
+import httpx
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from config.settings import Settings
+from projectors.verification.reconciler import Reconciler
+from tests.backends import Native, native_stack
+from tests.databases import eventually
+
+FOUND_S = 60.0  # the goal: a loss is told within that
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Native]:
+    """A stack of these tests' own, which verifies often and repairs nothing by itself."""
+    yield from native_stack(verify_interval_s=2.0)
+
+
+def test_what_is_lost_or_spoiled_is_found_named_and_repaired(stack: Native) -> None:
+    users = [new_user(stack) for _ in range(20)]
+    eventually(lambda: all(is_read(stack, user) for user in users), deadline_s=40)
+    a_spoiled_mirror_is_loaded_from_a_snapshot(stack, users[0])
+    a_spoiled_model_is_built_anew(stack, users[1])
+    a_change_that_was_lost_upstream_is_repaired_by_itself(stack, users[2])
+    eventually(lambda: not unverified(stack), what=lambda: str(unverified(stack)), deadline_s=120, every_s=1)
+    is_well(stack)
+
+
+def a_spoiled_mirror_is_loaded_from_a_snapshot(stack: Native, user: str) -> None:
+    serving(stack, "update mirror.users set last_name = 'Secret' where id = %(id)s", user)
+    tells(stack, "mirror.users (1 rows)")
+    assert "`readside verify` shows the rows, `readside verify --repair` makes them equal" in why(stack)
+    assert "Secret" not in (stack.settings.data_dir / "logs" / "projector-serving.log").read_text()
+    serving(stack, "update read_models.user_profile set document = document - 'email' where id = %(id)s", user)
+    shown = verify(stack, "user_profile", "--values", "--output", "json")
+    (verdict,) = json.loads(shown.stdout)
+    assert (shown.returncode, verdict["differences"], verdict["columns"]) == (1, 1, {"document.email": 1})
+    assert verify(stack, "--repair", answer="n\n").returncode == 1
+    asked = verify(stack, "--repair", "--yes", "--output", "json")
+    assert asked.returncode == 0, asked.stderr
+    assert "mirror.users" in asked.stderr
+    assert all(one["differences"] == 0 for one in json.loads(asked.stdout))
+    is_well(stack)
+    assert serving(stack, "select last_name from mirror.users where id = %(id)s", user) == [("Byron",)]
+
+
+def a_spoiled_model_is_built_anew(stack: Native, user: str) -> None:
+    serving(stack, "delete from read_models.user_profile where id = %(id)s", user)
+    tells(stack, "user_profile (1 rows)")
+    asked = verify(stack, "user_profile", "--repair", "--yes")
+    assert asked.returncode == 0, asked.stderr
+    assert is_read(stack, user)
+    is_well(stack)
+
+
+def a_change_that_was_lost_upstream_is_repaired_by_itself(stack: Native, user: str) -> None:
+    assert stack.settings.admin_dsn is not None
+    assert stack.settings.source_dsn is not None
+    database = conninfo_to_dict(stack.settings.source_dsn.get_secret_value())["dbname"]
+    with psycopg.connect(stack.settings.admin_dsn.get_secret_value(), dbname=str(database)) as source:
+        # Within one transaction nobody can see that the table was not published, and nothing in the stream tells.
+        source.execute("alter publication readside drop table public.users")
+        source.execute("update users set last_name = 'Lovelace' where id = %(id)s", {"id": user})
+        source.execute("alter publication readside add table public.users")
+    tells(stack, "mirror.users (1 rows)")
+    stop = threading.Event()
+    settings = Settings(data_dir=stack.settings.data_dir, verify_repair=True, verify_interval_s=1.0)
+    thread = threading.Thread(target=Reconciler(settings, stop).run)
+    thread.start()
+    try:
+        eventually(lambda: full_name(stack, user) == "Ada Lovelace", deadline_s=120, every_s=0.5)
+    finally:
+        stop.set()
+        thread.join()
+    is_well(stack)
+
+
+def new_user(stack: Native) -> str:
+    body = {"email": f"{secrets.token_hex(6)}@example.com", "first_name": "Ada", "last_name": "Byron"}
+    answer = httpx.post(f"http://{stack.settings.writer_address}/users", json=body, timeout=10).raise_for_status()
+    return str(answer.json()["id"])
+
+
+def is_read(stack: Native, user: str) -> bool:
+    return httpx.get(f"http://{stack.settings.queries_address}/users/{user}", timeout=10).status_code == 200
+
+
+def full_name(stack: Native, user: str) -> str:
+    return httpx.get(f"http://{stack.settings.queries_address}/users/{user}", timeout=10).json().get("full_name", "")
+
+
+def serving(stack: Native, statement: LiteralString, user: str) -> list[Any]:
+    assert stack.settings.serving_dsn is not None
+    with psycopg.connect(stack.settings.serving_dsn.get_secret_value(), autocommit=True) as store:
+        found = store.execute(statement, {"id": user})
+        return found.fetchall() if found.description else []
+
+
+def health(stack: Native) -> Any:
+    return httpx.get(f"http://{stack.settings.queries_address}/health", timeout=10).json()
+
+
+def unverified(stack: Native) -> list[str]:
+    """Models that were not compared yet; former versions are not."""
+    models = health(stack)["models"]
+    return [model["name"] for model in models if not model["verified"] and "__" not in model["name"]]
+
+
+def why(stack: Native) -> str:
+    return " ".join(hop["why"] for hop in health(stack)["hops"])
+
+
+def tells(stack: Native, text: str) -> None:
+    eventually(lambda: text in why(stack), what=lambda: why(stack), deadline_s=FOUND_S, every_s=0.5)
+    assert health(stack)["state"] == "degraded"
+
+
+def is_well(stack: Native) -> None:
+    eventually(
+        lambda: health(stack)["state"] == "ok", what=lambda: str(health(stack)["hops"]), deadline_s=60, every_s=0.5
+    )
+
+
+def verify(stack: Native, *arguments: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stack", "verify", *arguments, "--data-dir", str(stack.settings.data_dir)]
+    return subprocess.run(command, input=answer, capture_output=True, text=True, timeout=240)
