@@ -18,7 +18,8 @@ from typing import Any
 
 import psycopg
 
-from config.settings import Settings, environment_of
+from config.environment import environment_of
+from config.settings import Settings
 from stack import kafka, postgres, run, up
 from stack.java import Java
 from stack.ports import free

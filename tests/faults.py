@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -16,17 +15,19 @@ from functools import partial
 from typing import Any, cast
 
 import httpx
+import psycopg
 from kafka import KafkaProducer
 from kafka.structs import TopicPartition
 
 from cdc.topics import admin
-from config.settings import environment_of
+from config.environment import environment_of
 from queries.health import collect
 from stack.plan import NAMES
 from stack.process import stop
 from tests.backends import ROOT
 from tests.breakable import Breakable
 from tests.databases import eventually
+from tests.shell import typed
 
 #: What a state is, and why each part that is not well is not: "name: why".
 Look = tuple[str, list[str]]
@@ -59,9 +60,11 @@ class Fault:
 
 def killed(name: str) -> Fault:
     """SIGKILL; the supervisor starts the process again."""
-    again = r"is not running|ended and is started again"
     return Fault(
-        name=f"{name} killed", inject=lambda s: os.kill(s.pid(name), signal.SIGKILL), cause=f"^{name}: .*{again}"
+        name=f"{name} killed",
+        inject=lambda stack: os.kill(stack.pid(name), signal.SIGKILL),
+        cause=rf"^{name}: (is not running|ended and is started again)",
+        undone="nothing: the supervisor starts it again",
     )
 
 
@@ -77,21 +80,18 @@ def paused(name: str) -> Fault:
 
 def slot_dropped(stack: Breakable) -> None:
     """By somebody who found it in the way, while the connector read it."""
-    drop = """
-        select pg_drop_replication_slot(slot_name), pg_sleep(0)
-          from pg_replication_slots
-         where slot_name = %(slot)s
-    """
-    end = "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = %(slot)s"
+    slot = stack.settings.slot
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        stack.sql(end, slot=stack.settings.slot)
+    while True:
+        stack.sql(
+            "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = %(slot)s", slot=slot
+        )
         try:
-            stack.sql(drop, slot=stack.settings.slot)
-        except Exception:  # its reader was quicker
-            continue
-        return
-    raise AssertionError("the slot cannot be dropped")
+            stack.sql("select pg_drop_replication_slot(%(slot)s)", slot=slot)
+        except psycopg.errors.ObjectInUse:  # its reader was back sooner
+            assert time.monotonic() < deadline, "its reader is always back sooner"
+        else:
+            return
 
 
 def role_without_replication(stack: Breakable) -> None:
@@ -106,7 +106,7 @@ def role_without_replication(stack: Breakable) -> None:
 def replication_given(stack: Breakable) -> None:
     """What ``readside doctor`` says, pasted."""
     asked = typed(stack, "readside doctor --output json || true")
-    fixes = [finding["fix"] for finding in json.loads(asked) if "may not replicate" in finding["what"]]
+    fixes = [finding["fix"] for finding in json.loads(asked)["findings"] if "may not replicate" in finding["what"]]
     assert len(fixes) == 1, asked
     stack.sql(fixes[0])
 
@@ -288,22 +288,3 @@ def new_user(stack: Breakable, key: str = "") -> str:
 def is_read(stack: Breakable, user: str) -> bool:
     """Whether the query server answers for it."""
     return httpx.get(f"http://{stack.settings.queries_address}/users/{user}", timeout=10).status_code == 200
-
-
-def named(whys: Sequence[str], start: str) -> str:
-    """The command that the reasons name, in backticks, and that begins so; it fails the test when none does."""
-    commands = [command for why in whys for command in re.findall(r"`([^`]+)`", why)]
-    found = next((command for command in commands if command.startswith(start)), None)
-    assert found is not None, f"no command {start!r} among {commands}; the reasons: {whys}"
-    return found
-
-
-def typed(stack: Breakable, command: str) -> str:
-    """Run a command as an operator does, in a shell; what it prints. Fails the test when it fails."""
-    path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
-    env = os.environ | {"PATH": path, "READSIDE_DATA_DIR": str(stack.settings.data_dir)}
-    done = subprocess.run(
-        command, shell=True, executable="/bin/bash", env=env, cwd=ROOT, capture_output=True, text=True, timeout=90
-    )
-    assert done.returncode == 0, f"{command}: exit code {done.returncode}: {done.stdout}{done.stderr}"
-    return done.stdout

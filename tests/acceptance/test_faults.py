@@ -17,12 +17,19 @@ import pytest
 from stack.verification import mirrored_verdicts_of, verdicts_of
 from tests.breakable import Breakable, breakable
 from tests.databases import eventually
-from tests.faults import FAULTS, SOME, Fault, is_read, look, named, new_user, typed
+from tests.faults import FAULTS, SOME, Fault, is_read, look, new_user
+from tests.shell import named, typed
 
 RED_S = 10.0
 GREEN_S = 90
 
 Outcome = dict[str, Any]
+
+#: kafka-python leaves a socket that was cut off in the middle to the garbage collector, which warns of it at any time.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +68,11 @@ def test_a_fault_is_seen_named_and_left_behind(stack: Breakable, fault: Fault, o
         red_s, cause, whys = seen(stack, fault, injected)
         user = written(stack, key)
         in_time = user is not None
+        remedied = time.monotonic()
         fault.undo(stack)
         command = named(whys, fault.remedy) if fault.remedy else ""
         if command:
             typed(stack, command)
-        remedied = time.monotonic()
         typed(stack, f"readside status --wait-healthy --timeout {GREEN_S}")
         green_s = time.monotonic() - remedied
     finally:
