@@ -27,7 +27,7 @@ from stack.process import spawn, stop
 from tests import directories
 from tests.backends import ROOT, Native
 from tests.databases import eventually
-from tests.proxy import Proxy, proxied
+from tests.proxy import Proxy
 
 _DISK_MB = 48
 
@@ -96,7 +96,9 @@ def breakable(**given: Any) -> Iterator[Breakable]:
         # The supervisor has looked by then whether its ports are free; the broker is not asked anything before.
         eventually((directory / "run.toml").exists, what="the supervisor has chosen its ports", deadline_s=60)
         address = Settings(data_dir=directory).kafka
-        network = held.enter_context(proxied(address, address.replace("127.0.0.1", "127.0.0.2")))
+        network = Proxy(address, address.replace("127.0.0.1", "127.0.0.2"))
+        held.enter_context(network.running())
+        held.callback(stop, supervisor, timeout_s=120)  # before the way to the broker is closed
         up.wait_healthy(directory, supervisor=supervisor)
         aside = f"127.0.0.1:{free()[0]}"
         stack = Breakable(settings=Settings(data_dir=directory), network=network, aside=aside, disks=disks)

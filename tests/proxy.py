@@ -9,15 +9,16 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 _CHUNK = 1 << 16
-Way = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_LOOK_S = 0.05
 
 
 class Proxy:
-    """Listens at one host:port and passes on to another."""
+    """Listens at one host:port and passes on to another; it refuses connections while the other does."""
 
     def __init__(self, listens: str, leads_to: str) -> None:
         self._listens, self._leads_to = listens.rsplit(":", 1), leads_to.rsplit(":", 1)
         self._loop = asyncio.new_event_loop()
+        self._whole = True
         self._server: asyncio.Server | None = None
         self._ends: set[asyncio.StreamWriter] = set()
 
@@ -26,27 +27,53 @@ class Proxy:
         self._run(self._cut())
 
     def mend(self) -> None:
-        """Let connections through; nothing where they are let through already."""
-        self._run(self._mend())
+        """Let connections through again."""
+        self._whole = True
+
+    @contextmanager
+    def running(self) -> Generator[None]:
+        """Let connections through, in a thread of its own, until the block ends."""
+        thread = threading.Thread(target=self._loop.run_forever, name="proxy")
+        thread.start()
+        watching = asyncio.run_coroutine_threadsafe(self._watch(), self._loop)
+        try:
+            yield
+        finally:
+            watching.cancel()
+            self._run(self._cut())
+            self._run(asyncio.sleep(_LOOK_S))  # those whose connections were ended come to their end
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            thread.join()
+            self._loop.close()
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
-    async def _mend(self) -> None:
-        if self._server is None:
-            self._server = await asyncio.start_server(self._pass_on, self._listens[0], int(self._listens[1]))
+    async def _watch(self) -> None:
+        while True:
+            if self._whole and self._server is None:
+                with suppress(OSError):
+                    _, probe = await asyncio.open_connection(*self._leads_to)
+                    probe.transport.abort()
+                    self._server = await asyncio.start_server(self._pass_on, *self._listens)
+            await asyncio.sleep(_LOOK_S)
 
     async def _cut(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
-            server.close()
+        self._whole = False
+        self._refuse()
         for end in self._ends:
             end.transport.abort()
 
+    def _refuse(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+
     async def _pass_on(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:
-            server, to_server = await asyncio.open_connection(self._leads_to[0], int(self._leads_to[1]))
+            server, to_server = await asyncio.open_connection(*self._leads_to)
         except OSError:
+            self._refuse()
             to_client.transport.abort()
             return
         ends = {to_client, to_server}
@@ -65,21 +92,3 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(data)
             await writer.drain()
     writer.transport.abort()  # either side's end is the end of both
-
-
-@contextmanager
-def proxied(listens: str, leads_to: str) -> Generator[Proxy]:
-    """A proxy that lets everything through, in a thread of its own."""
-    proxy = Proxy(listens, leads_to)
-    loop = proxy._loop  # pyright: ignore[reportPrivateUsage]
-    thread = threading.Thread(target=loop.run_forever, name="proxy")
-    thread.start()
-    try:
-        proxy.mend()
-        yield proxy
-    finally:
-        proxy.cut()
-        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.1), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
