@@ -36,6 +36,7 @@ from queries.exposition import Pipeline
 from queries.limits import BodyLimit
 from queries.metrics import RequestTimer
 from queries.problems import KINDS, Problem
+from queries.pushes import Pushes
 from queries.sampler import Sampler
 from queries.shortway import ShortWay
 from queries.store import POOL_WAITING, Gate, Store, too_many_waiting
@@ -62,6 +63,11 @@ def create_app(settings: Settings) -> FastAPI:
     store, analytics = Store(settings), Analytics(settings)
     documents = Documents(store)
     sampler = Sampler(settings, store.watch.freshness)
+    pushes = Pushes(store.dsn)
+
+    def end() -> None:
+        sampler.end()
+        pushes.end()
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
@@ -77,10 +83,12 @@ def create_app(settings: Settings) -> FastAPI:
         store.open()
         documents.start()
         sampler.start()
+        pushes.start()
         try:
-            yield {"ending": sampler.end}  # see config.serving.Http
+            yield {"ending": end}  # see config.serving.Http
         finally:
             sampler.stop()
+            pushes.stop()
             documents.stop()
             store.close()
             analytics.close()
@@ -98,7 +106,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.identity = identity
     app.state.looking = Gate(HEALTH_LOOKS)
     app.state.settings, app.state.store, app.state.analytics = settings, store, analytics
-    app.state.documents, app.state.sampler = documents, sampler
+    app.state.documents, app.state.sampler, app.state.pushes = documents, sampler, pushes
     app.state.pipeline = Pipeline(lambda: sampler.look().health)
     problems.install(app)
     for router in (*ROUTERS, *OPERATING, server):

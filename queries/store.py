@@ -91,7 +91,7 @@ class Store:
     def __init__(self, settings: Settings) -> None:
         if settings.queries_dsn is None:
             raise ValueError("no serving store to read: set READSIDE_QUERIES_DSN, or start all with ./readside up")
-        dsn = settings.queries_dsn.get_secret_value()
+        dsn = self.dsn = settings.queries_dsn.get_secret_value()
         self.watch = Watch(dsn)
         self.waiters = Gate(settings.token_waiters)
         self.pool: ConnectionPool[Any] = ConnectionPool(

@@ -17,7 +17,8 @@ from psycopg.sql import SQL, Composed, Identifier, Literal
 from stack.errors import StackError
 
 OWNER = "shop_owner"
-ASK_FOR_RETRY: LiteralString = "readside.ask_for_retry(text, integer, bigint)"
+#: What the query server may call beside reading.
+FUNCTIONS: tuple[LiteralString, ...] = ("readside.ask_for_retry(text, integer, bigint)", "readside.watch(text)")
 Connection = psycopg.Connection[TupleRow]
 
 
@@ -89,8 +90,9 @@ def provision_serving(admin_dsn: str, *, serving_dsn: str, queries_dsn: str) -> 
                 )
             )
         # A store whose projector made it before such functions were granted.
-        if _exists(admin, "select from pg_proc where oid = to_regprocedure(%(name)s)", ASK_FOR_RETRY):
-            admin.execute(SQL("grant execute on function {} to {}").format(SQL(ASK_FOR_RETRY), Identifier(reader.role)))
+        for function in FUNCTIONS:
+            if _exists(admin, "select from pg_proc where oid = to_regprocedure(%(name)s)", function):
+                admin.execute(SQL("grant execute on function {} to {}").format(SQL(function), Identifier(reader.role)))
 
 
 def _role(admin: Connection, name: str, attributes: LiteralString = "nologin", *, password: str | None = None) -> None:

@@ -50,10 +50,15 @@ def _come_and_gone(relation: Relation, key: str) -> Composed:
     )
 
 
-def copy_statement(model: ReadModel, column: LiteralString, source: Relation) -> Composed:
-    """Copy an embedded column from the rows that a batch changed to all that repeat them; equal ones stay untouched."""
+def copy_statement(
+    model: ReadModel, column: LiteralString, source: Relation, columns: Sequence[str], into: Relation | None
+) -> Composed:
+    """Copy an embedded column from the rows that a batch changed to all that repeat them; equal ones stay untouched.
+
+    The rows copied to are added to the changed rows of ``into``, which is the model itself, as new ones.
+    """
     embed = model.embeds[column]
-    return SQL("""
+    copy = SQL("""
         update {target} t
            set {column} = c.{value}
           from {changed} c
@@ -66,6 +71,11 @@ def copy_statement(model: ReadModel, column: LiteralString, source: Relation) ->
         sign=source.sign,
         by=Identifier(embed.by),
         key=Identifier(embed.key),
+    )
+    if into is None:
+        return copy
+    return SQL("with copied as ({} returning t.*) insert into {} ({}, {}) select 1, {} from copied").format(
+        copy, into.changed, into.sign, names_list(columns), names_list(columns)
     )
 
 

@@ -129,6 +129,29 @@ end $$;
 comment on function readside.ask_for_retry is 'Has the projector try a dead letter again; false when it is not there. For the query server, which writes no table.';
 revoke execute on function readside.ask_for_retry from public;
 
+create table if not exists readside.watched (
+    model text primary key,
+    until timestamptz not null,
+    since timestamptz
+);
+comment on table readside.watched is 'Read models of which the keys of changed rows are named at each commit, on the channel readside_changed.';
+comment on column readside.watched.since is 'When the projector took it up; null until then.';
+
+create or replace function readside.watch(its_model text) returns boolean
+language plpgsql security definer set search_path = '' as $$
+declare
+    taken_up boolean;
+begin
+    delete from readside.watched where until < now();
+    insert into readside.watched as w (model, until)
+    select d.name, now() + interval '30 seconds' from readside.declared d where d.name = its_model and d.kind = 'read_model'
+    on conflict (model) do update set until = excluded.until
+    returning since is not null into taken_up;
+    return taken_up;
+end $$;
+comment on function readside.watch is 'Has the keys of a read model''s changed rows named for 30 s more; whether they are by now. Null for what is no read model.';
+revoke execute on function readside.watch from public;
+
 create table if not exists readside.records (
     topic     text not null,
     partition integer not null,

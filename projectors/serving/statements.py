@@ -14,6 +14,7 @@ from projectors.read_model import Declarations, History, ReadModel
 from projectors.rollup import Rollup
 from projectors.serving.difference import DifferenceStatements, difference_statements, history_of_difference
 from projectors.serving.mirror import MirrorStatements, mirror_statements
+from projectors.serving.pushes import push_statement, watched_references
 from projectors.serving.refresh import (
     build_statement,
     copy_statement,
@@ -72,9 +73,16 @@ class Statements:
     """Rendered on first use: a read model has one refresh statement for each set of tables that changed together."""
 
     def __init__(
-        self, connection: psycopg.Connection[Any], tables: Sequence[Table], declarations: Declarations
+        self,
+        connection: psycopg.Connection[Any],
+        tables: Sequence[Table],
+        declarations: Declarations,
+        watched: Collection[str] = frozenset(),
     ) -> None:
-        """``tables`` must hold every table that ``declarations`` read. The declared tables must exist."""
+        """``tables`` must hold every table that ``declarations`` read. The declared tables must exist.
+
+        ``watched``: read models of which the changed rows are kept for the length of a batch although none reads them.
+        """
         self._connection = connection
         self._by_name: Mapping[str, Table] = {table.mirror: table for table in tables}
         self.mirror: Mapping[str, MirrorStatements] = _OnDemand(tables, mirror_statements)
@@ -95,7 +103,7 @@ class Statements:
         self.relations: Mapping[str, Relation] = {table.mirror: relation_of(table) for table in tables} | {
             one.reference: declared_relation(one.reference, self._columns[one.name]) for one in self.maintained
         }
-        self._captured = declarations.captured
+        self._captured = declarations.captured | (watched_references(watched) & self.relations.keys())
 
     def render(self, key: tuple[str, ...], make: Callable[[], Composed]) -> bytes:
         """The statement under ``key``, made when it is not there yet."""
@@ -126,7 +134,7 @@ class Statements:
         """See refresh_statement and rollup_statement."""
         touched = sorted(declared.sources.intersection(changed))
         key = ("refresh", declared.name, *touched)
-        into = self.relations[declared.reference] if declared.reference in self._captured else None
+        into = self._into(declared)
         if isinstance(declared, Rollup):
             measures, source = self._measures[declared.name], self.relations[declared.of]
             return self.render(key, lambda: rollup_statement(declared, measures, source, into))
@@ -138,10 +146,18 @@ class Statements:
         if isinstance(declared, ReadModel):
             for column, embed in declared.embeds.items():
                 if embed.of in changed:
+                    source, columns = self.relations[embed.of], self._columns[declared.name]
                     yield self.render(
                         ("copy", declared.name, column),
-                        partial(copy_statement, declared, column, self.relations[embed.of]),
+                        partial(copy_statement, declared, column, source, columns, self._into(declared)),
                     )
+
+    def push(self, model: ReadModel) -> bytes:
+        """See push_statement."""
+        return self.render(("push", model.name), lambda: push_statement(model, self.relations[model.reference]))
+
+    def _into(self, declared: ReadModel | Rollup) -> Relation | None:
+        return self.relations[declared.reference] if declared.reference in self._captured else None
 
     def build(self, declared: ReadModel | Rollup) -> bytes:
         """See build_statement and build_rollup_statement."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -22,7 +21,7 @@ from cdc.shapes import Shapes
 from projectors.batch import Segment, net_changes
 from projectors.checkpoint import Checkpoint, lsn_text
 from projectors.letters import Asked, DeadLetter
-from projectors.read_model import Declarations
+from projectors.read_model import Declarations, ReadModel
 from projectors.refusal import RecordOf, Undo, refused_among
 from projectors.serving import fence, letters
 from projectors.serving.building import build, moment
@@ -30,6 +29,7 @@ from projectors.serving.kept import Kept
 from projectors.serving.loading import Loading
 from projectors.serving.moves import Move, moves_of
 from projectors.serving.position import move_parameters, read_checkpoint, take_over
+from projectors.serving.pushes import Pushes
 from projectors.serving.rebuilding import DEFAULT_POLICY, Policy, Rebuilding
 from projectors.serving.relation import forget
 from projectors.serving.schema import prepare_declared, prepare_mirror_indexes
@@ -37,8 +37,6 @@ from projectors.serving.session import connected
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 from projectors.serving.translated import translated
 from projectors.tally import Counts
-
-logger = logging.getLogger(__name__)
 
 STORE = "serving"
 
@@ -74,6 +72,7 @@ class ServingStore:
         self._kept = self._make_kept()
         fenced = partial(self._transaction, pipelined=False, many_rows=True)
         self.rebuilding = Rebuilding(dsn, policy, transaction=fenced, take_up=self._take_up)
+        self._pushes = Pushes(fenced)
         self._pruned_at, self._batches = 0.0, 0
         self._prepared = True  # whether statements are planned once, for few rows
 
@@ -112,7 +111,7 @@ class ServingStore:
         tables, declarations = list(self._kept.tables.values()), self._kept.declarations
         prepare_mirror_indexes(self._connection, declarations, self._kept.versions.old)
         made = prepare_declared(self._connection, tables, declarations, self._kept.versions.kept)
-        self._statements = Statements(self._connection, tables, declarations)
+        self._statements = Statements(self._connection, tables, declarations, self._pushes.models)
         self._kept.park(self._connection, self._statements, made)
         letters.note_incomplete(self._connection, self._kept.declarations, tables)
         self.rebuilding.resume(self._connection, self._kept)
@@ -132,6 +131,9 @@ class ServingStore:
     def attend(self) -> bool:
         """See Store."""
         with translated():
+            if self._pushes.look(self._connection):
+                self._take_up()
+                self._pushes.told(self._connection)
             return self.rebuilding.step(self._connection, self._kept, self._statements)
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
@@ -239,6 +241,8 @@ class ServingStore:
                 for copy in self._statements.copies(declared, changed):
                     self._execute(copy)
                 changed.add(declared.reference)
+                if declared.name in self._pushes.models and isinstance(declared, ReadModel):
+                    self._execute(self._statements.push(declared))
         return changed
 
     def _forget(self, changed: Collection[str], *, large: bool) -> None:

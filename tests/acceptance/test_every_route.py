@@ -5,6 +5,7 @@ A command is followed by a read that carries its token, and so shows it.
 
 from __future__ import annotations
 
+import json
 import secrets
 import subprocess
 import sys
@@ -190,6 +191,12 @@ def test_the_servers_tell_of_themselves(shop: Shop) -> None:
     with shop.queries.http.stream("GET", "/events") as events:  # which have no end
         assert {line for _, line in zip(range(3), events.iter_lines(), strict=False)} >= {"event: history"}
     shop.queries.answered.add(("GET", "/events"))
+    with shop.queries.http.stream("GET", "/events", params={"model": "user_profile"}, timeout=30) as changes:
+        lines = changes.iter_lines()
+        assert next(line for line in lines if line.startswith("event: ")) == "event: watching"
+        ada = shop.user("Ada", "Lovelace")
+        named = (json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: "))
+        assert any(ada in (data.get("keys") or ()) for data in named)
 
 
 def test_the_published_copy_follows(shop: Shop, stack: Stack) -> None:

@@ -12,69 +12,143 @@ import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
 
+from projectors.verification.comparing import Verdict
 from stack.load import Load
 from stack.verification import verdicts_of
+from tests import directories
 from tests.backends import ROOT, Native, native_stack
 from tests.databases import eventually
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The reference application's declarations, as a package that the test may edit."""
-    folder = tmp_path / f"models_{secrets.token_hex(4)}"  # imported here too, once and for all
-    shutil.copytree(ROOT / "projectors" / "read_models", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # what is edited twice a second is compiled anew
-    return folder
+@pytest.fixture(scope="module")
+def package() -> Iterator[Path]:
+    """The reference application's declarations, as a package that the tests may edit."""
+    with directories.temporary("models") as directory, pytest.MonkeyPatch.context() as patch:
+        folder = directory / f"models_{secrets.token_hex(4)}"
+        shutil.copytree(ROOT / "projectors" / "read_models", folder, ignore=shutil.ignore_patterns("__pycache__"))
+        patch.syspath_prepend(directory)
+        patch.setenv("PYTHONPATH", str(directory))
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # what is edited twice a second is compiled anew
+        yield folder
 
 
-@pytest.fixture
-def shop(package: Path) -> Iterator[Native]:
+@pytest.fixture(scope="module")
+def stack_of_package(package: Path) -> Iterator[Native]:
     yield from native_stack(models=package.name)
 
 
-def test_a_declaration_is_changed_under_load_and_rolled_back(shop: Native, package: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """The stack of these tests, and the rebuilds there were before one of them."""
+
+    stack: Native
+    before: int
+
+    def states(self) -> list[str]:
+        with self.store() as store:
+            query = "select state from readside.rebuilds where id > %s order by id"
+            return [state for (state,) in store.execute(query, (self.before,)).fetchall()]
+
+    def store(self) -> psycopg.Connection[Any]:
+        assert self.stack.settings.serving_dsn is not None
+        return psycopg.connect(self.stack.settings.serving_dsn.get_secret_value(), autocommit=True)
+
+    def labels(self) -> set[str]:
+        address = f"http://{self.stack.settings.queries_address}/orders?limit=50"
+        answer = httpx.get(address, timeout=10).raise_for_status()
+        return {item["status_label"] for item in answer.json()["items"]}
+
+    def begin_anew(self) -> None:
+        """The projector ends as it does when it is told to, and the supervisor starts it again."""
+        pid = self.stack.pid("projector-serving")
+        os.kill(pid, signal.SIGTERM)
+        eventually(lambda: self.stack.pid_now("projector-serving") not in (None, pid), what="it is started again")
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "stack", *arguments, "--data-dir", str(self.stack.settings.data_dir)]
+
+    def readside(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=120)
+
+    def differences(self) -> list[Verdict]:
+        return [verdict for verdict in verdicts_of(self.stack.settings) if verdict.differences]
+
+
+@pytest.fixture
+def shop(stack_of_package: Native) -> Shop:
+    stack_of_package.wait_healthy()
+    shop = Shop(stack_of_package, 0)
+    with shop.store() as store:
+        (latest,) = store.execute("select coalesce(max(id), 0) from readside.rebuilds").fetchone() or (0,)
+    return Shop(stack_of_package, latest)
+
+
+def test_a_declaration_is_changed_under_load_and_rolled_back(shop: Shop, package: Path) -> None:
     with load(shop), reads(shop) as answers:
-        before = labels(shop)
-        assert before <= {"Pending", "Paid", "Shipped", "Delivered", "Cancelled"}
-        edit(package / "order_list_item.py", "initcap(o.status)", "upper(o.status)")
         oracle = package / "oracles" / "order_list_item.sql"
+        before = shop.labels()
+        assert before <= {"Pending", "Paid", "Shipped", "Delivered", "Cancelled"}
+        written = {path: path.read_text() for path in (package / "order_list_item.py", oracle)}
+        edit(package / "order_list_item.py", "initcap(o.status)", "upper(o.status)")
         edit(oracle, "case o.status when", "upper(o.status) as status_label, case o.status when")
         edit(oracle, "'Cancelled' end as status_label", "'Cancelled' end as unused")
         edit(oracle, "to_jsonb(item)", "to_jsonb(item) - 'unused'")
-        begin_anew(shop)
-        eventually(lambda: states(shop) == ["swapped"], what=lambda: f"it is rebuilt: {states(shop)}", deadline_s=120)
-        eventually(lambda: all(label.isupper() for label in labels(shop)), what="what is served is the new version")
-        assert [verdict for verdict in verdicts_of(shop.settings) if verdict.differences] == []
+        shop.begin_anew()
+        eventually(lambda: shop.states() == ["swapped"], what=lambda: f"it is rebuilt: {shop.states()}", deadline_s=120)
+        eventually(lambda: all(label.isupper() for label in shop.labels()), what="what is served is the new version")
+        assert shop.differences() == []
         served = sum(answers.values())
-        rolled = readside(shop, "rebuild", "--rollback", "--yes")
+        rolled = shop.readside("rebuild", "--rollback", "--yes")
         assert rolled.returncode == 0, rolled.stderr
         assert "status_label" not in rolled.stdout and "document" in rolled.stdout  # columns are named, no values
-        assert states(shop) == ["rolled back"]
-        assert labels(shop) <= {"Pending", "Paid", "Shipped", "Delivered", "Cancelled"}
+        assert shop.states() == ["rolled back"]
+        assert shop.labels() <= {"Pending", "Paid", "Shipped", "Delivered", "Cancelled"}
         eventually(lambda: sum(answers.values()) > served + 50, what="reads go on")
     assert set(answers) == {200}
+    for path, text in written.items():
+        path.write_text(text)
+    shop.begin_anew()
 
 
-def test_a_killed_rebuild_goes_on_where_it_was(shop: Native) -> None:
+def test_a_killed_rebuild_goes_on_where_it_was(shop: Shop) -> None:
     with load(shop):
         for number in (1, 2, 3):
             asked = subprocess.Popen(
-                command(shop, "rebuild", "order_list_item", "user_profile", "--yes"), stderr=subprocess.PIPE, text=True
+                shop.command("rebuild", "order_list_item", "user_profile", "--yes"), stderr=subprocess.PIPE, text=True
             )
-            eventually(lambda number=number: len(states(shop)) == number, what="it is asked for", deadline_s=60)
-            shop.kill("projector-serving")
+            eventually(lambda number=number: len(shop.states()) == number, what="it is asked for", deadline_s=60)
+            shop.stack.kill("projector-serving")
             _, said = asked.communicate(timeout=120)
             assert asked.returncode == 0, said
-        assert states(shop) == ["swapped"] * 3
-        assert [verdict for verdict in verdicts_of(shop.settings) if verdict.differences] == []
+        assert shop.states() == ["swapped"] * 3
+        assert shop.differences() == []
+
+
+def test_kafkas_log_is_replayed_and_a_mirror_that_is_not_what_it_says_is_told(shop: Shop) -> None:
+    with load(shop):
+        pass
+    ran = shop.readside("rebuild", "order_list_item", "--from", "kafka", "--yes")
+    assert ran.returncode == 0, ran.stderr
+    assert "are what Kafka's log says" in ran.stderr
+    with shop.store() as store:
+        store.execute("update mirror.users set first_name = 'Eve' where id = 1")
+    ran = shop.readside("rebuild", "order_list_item", "--from", "kafka", "--yes")
+    assert ran.returncode == 2
+    assert "mirror.users (1 rows)" in ran.stderr and "--from snapshot" in ran.stderr
+    ran = shop.readside("rebuild", "order_list_item", "--from", "snapshot", "--yes")
+    assert ran.returncode == 0, ran.stderr
+    assert shop.differences() == []
+    assert shop.states() == ["swapped", "swapped"]
+    with shop.store() as store:
+        assert store.execute("select datname from pg_database where datname like 'readside_replay%'").fetchall() == []
 
 
 def edit(path: Path, old: str, new: str) -> None:
@@ -83,36 +157,10 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def begin_anew(shop: Native) -> None:
-    """The projector ends as it does when it is told to, and the supervisor starts it again."""
-    pid = shop.pid("projector-serving")
-    os.kill(pid, signal.SIGTERM)
-    eventually(lambda: shop.pid_now("projector-serving") not in (None, pid), what="it is started again")
-
-
-def states(shop: Native) -> list[str]:
-    assert shop.settings.serving_dsn is not None
-    with psycopg.connect(shop.settings.serving_dsn.get_secret_value(), autocommit=True) as store:
-        return [state for (state,) in store.execute("select state from readside.rebuilds order by id").fetchall()]
-
-
-def labels(shop: Native) -> set[str]:
-    answer = httpx.get(f"http://{shop.settings.queries_address}/orders?limit=50", timeout=10).raise_for_status()
-    return {item["status_label"] for item in answer.json()["items"]}
-
-
-def command(shop: Native, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "stack", *arguments, "--data-dir", str(shop.settings.data_dir)]
-
-
-def readside(shop: Native, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(shop, *arguments), capture_output=True, text=True, timeout=120)
-
-
 @contextmanager
-def load(shop: Native) -> Generator[None]:
+def load(shop: Shop) -> Generator[None]:
     """Traffic while the block runs."""
-    traffic = Load(f"http://{shop.settings.writer_address}", seed=5, rate=25, workers=3)
+    traffic = Load(f"http://{shop.stack.settings.writer_address}", seed=secrets.randbits(30), rate=25, workers=3)
     traffic.prepare(users=30, products=15)
     failed: list[BaseException] = []
 
@@ -124,7 +172,7 @@ def load(shop: Native) -> Generator[None]:
 
     thread = threading.Thread(target=work)
     thread.start()
-    address = f"http://{shop.settings.queries_address}/orders?limit=50"
+    address = f"http://{shop.stack.settings.queries_address}/orders?limit=50"
     try:
         eventually(
             lambda: len(httpx.get(address).json().get("items", ())) == 50, what="there are orders", deadline_s=60
@@ -137,13 +185,13 @@ def load(shop: Native) -> Generator[None]:
 
 
 @contextmanager
-def reads(shop: Native) -> Generator[Counter[int]]:
+def reads(shop: Shop) -> Generator[Counter[int]]:
     """Reads of the model without a pause while the block runs; the answers' statuses counted."""
     answers: Counter[int] = Counter()
     stop = threading.Event()
 
     def work(path: str) -> None:
-        with httpx.Client(base_url=f"http://{shop.settings.queries_address}", timeout=30) as client:
+        with httpx.Client(base_url=f"http://{shop.stack.settings.queries_address}", timeout=30) as client:
             while not stop.is_set():
                 answers[client.get(path).status_code] += 1
 

@@ -147,3 +147,9 @@ def test_where_tokens_are_asked_for_a_stream_ends_to_be_asked_for_anew(
             assert answer.headers["Cache-Control"] == "private"
             names = [name for name, _ in read(answer.iter_lines())]  # to the stream's end
     assert names[0] == "history"
+
+
+def test_a_model_that_is_not_there_has_no_stream(api: Api) -> None:
+    answer = api.get("/events", model="nothing")
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
+    assert api.get("/events", model="x" * 64).status_code == 422

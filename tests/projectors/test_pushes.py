@@ -1,0 +1,93 @@
+"""While somebody watches a read model, each commit names the keys of the rows that it changed: just those."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from projectors.serving import pushes
+from projectors.serving.store import ServingStore
+from tests.projectors.ratings import assert_as_expected, rated
+
+
+class Listener:
+    def __init__(self, dsn: str) -> None:
+        self.connection = psycopg.connect(dsn, autocommit=True)
+        self.connection.execute("listen readside_changed")
+
+    def watch(self, model: str) -> bool | None:
+        row = self.connection.execute("select readside.watch(%s)", (model,)).fetchone()
+        assert row is not None
+        return row[0]
+
+    def heard(self) -> list[tuple[str, Any]]:
+        return [(told["model"], told["keys"]) for told in map(json.loads, self._payloads())]
+
+    def _payloads(self) -> Iterator[str]:
+        return (notify.payload for notify in self.connection.notifies(timeout=0.3))
+
+
+@pytest.fixture
+def listener(rating_pipeline, store_database, monkeypatch) -> Iterator[Listener]:
+    monkeypatch.setattr(pushes, "LOOK_S", 0.0)
+    rating_pipeline.project().close()
+    made = Listener(store_database)
+    yield made
+    made.connection.close()
+
+
+def test_keys_are_named_of_what_is_watched_and_of_nothing_else(rating_pipeline, listener, store_database):
+    rating_pipeline.commit(rated(1, 1, 5))
+    rating_pipeline.project().close()
+    assert listener.heard() == []
+    assert listener.watch("item_page") is False
+    rating_pipeline.commit(rated(2, 1, 5), "update shops set region = 'east'")
+    rating_pipeline.project().close()  # which takes it up, before or after it applies this
+    assert listener.watch("item_page") is True
+    listener.heard()
+    rating_pipeline.commit(rated(3, 1, 5), rated(1, 2, 4))
+    rating_pipeline.commit("update shops set region = 'west'")
+    rating_pipeline.commit("delete from items where id = 2")
+    store: ServingStore = rating_pipeline.project()
+    named = [key for model, keys in listener.heard() for key in keys if model == "item_page"]
+    assert sorted(named) == [["1"], ["2"], ["3"]]
+    assert_as_expected(rating_pipeline, store_database)
+    store.close()
+
+
+def test_keys_of_several_columns_and_very_many(rating_pipeline, listener, store_database):
+    listener.watch("kind_page")
+    listener.watch("item_scores")
+    rating_pipeline.commit(rated(1, 1, 5))
+    rating_pipeline.project().close()
+    listener.heard()
+    rating_pipeline.commit(rated(2, 1, 5, kind="'other'"))
+    rating_pipeline.commit("insert into items select n, 1, 'saw' from generate_series(1000, 1120) n")
+    rating_pipeline.project().close()
+    heard = listener.heard()
+    assert ("kind_page", [["2", "other"]]) in heard
+    many = [key for model, keys in heard for key in keys if model == "item_scores"]
+    assert len(many) == 122 and len(heard) >= 4  # some at a time
+    rating_pipeline.commit("insert into items select n, 1, 'saw' from generate_series(2000, 3000) n")
+    rating_pipeline.project().close()
+    assert ("item_scores", None) in listener.heard()
+    assert_as_expected(rating_pipeline, store_database)
+
+
+def test_a_key_too_long_for_a_notification_is_not_named_and_stops_nothing(rating_pipeline, listener):
+    listener.watch("kind_page")
+    rating_pipeline.commit(rated(1, 1, 5))
+    rating_pipeline.project().close()
+    listener.heard()
+    rating_pipeline.commit(rated(2, 1, 5, kind="repeat('æ', 5000)"))
+    rating_pipeline.project().close()
+    assert listener.heard() == [("kind_page", None)]
+
+
+def test_nobody_watches_what_is_no_read_model(listener):
+    assert listener.watch("item_ratings") is None
+    assert listener.watch("nothing; drop table x") is None
