@@ -10,7 +10,7 @@ from cdc.assembler import Assembler, Partition
 from cdc.catalog import Table, message_topic, topics_of, transaction_topic
 from cdc.change import Change, decode_change, decode_end
 from cdc.control import barrier_generation
-from cdc.errors import HistoryLost, Poison, SourceChanged, Unreadable
+from cdc.errors import BEGIN_ANEW, HistoryLost, Poison, SourceChanged, Unreadable
 from cdc.poison import locate
 from cdc.reader import LogReader, Record, require_same_topic
 from config.settings import Settings
@@ -157,9 +157,7 @@ class Intake:
                 if table is None
                 else f"park it and what follows for its row with READSIDE_PARKED_ON_POISON={table}, or "
             )
-            raise Unreadable(
-                f"{place}: {poison}; the store stops here rather than skip it; {way_out}take a new snapshot"
-            )
+            raise Unreadable(f"{place}: {poison}; the store stops here rather than skip it; {way_out}{BEGIN_ANEW}")
         assert record.value is not None
         change = locate(
             record.value, record.key, record.headers, table, str(poison), number, record.offset, in_snapshot=in_snapshot
@@ -167,7 +165,7 @@ class Intake:
         if change is None:
             raise Unreadable(
                 f"{place}: {poison}; it cannot be parked, because it does not say which row or which place in a "
-                "transaction it is; take a new snapshot: `python -m cdc snapshot`"
+                f"transaction it is; {BEGIN_ANEW}"
             ) from poison
         if change.xid is not None:
             self.poisoned.add(change.xid)

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from cdc.assembler import Transaction
 from cdc.change import Change
-from cdc.errors import Poison, Refused, Unreadable
+from cdc.errors import BEGIN_ANEW, Poison, Refused, Unreadable
 from projectors.checkpoint import Checkpoint, Store
 from projectors.letters import DeadLetter, Place, Without, canonical, letter_of, parts, together
 from projectors.tally import Tally
@@ -110,7 +110,7 @@ class Parked:
             if not self._parks(table):
                 raise Refused(
                     f"{place}: {why}; park it and what follows for its row with READSIDE_PARKED_ON_POISON={table}, or "
-                    "take a new snapshot"
+                    f"{BEGIN_ANEW}"
                 )
             by_place[place] = why
         parked: dict[Place, DeadLetter] = {}

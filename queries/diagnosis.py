@@ -31,10 +31,8 @@ def _component(sight: Sight, name: str, seen: Seen[Any]) -> Component:
     state, why = seen.state, seen.why(name)
     if noted and noted.error:
         state, why = "down", _remedied(noted.error)
-    elif noted and seen.fault and not noted.running:
-        why = f"is not running; the supervisor starts it again; see its log, {name}.log"
-    elif noted and seen.fault and noted.paused:
-        why = f"its process is stopped and does nothing; let it go on: `kill -CONT {noted.pid}`"
+    elif noted and seen.fault:
+        why = noted.silence(seen.fault)
     pid, restarts = (noted.pid, noted.restarts) if noted else (None, None)
     return Component(name=name, state=state, why=why, pid=pid, restarts=restarts)
 
@@ -99,8 +97,8 @@ def _connector(sight: Sight) -> tuple[State, str]:
                 f"the connector's task is {task}, as it has no database; {_named(sight, 'postgres', sight.slot)}",
             )
         return "down", (
-            f"the connector is {connector}, its task {task}; its supervision starts it again; why it failed is in "
-            f"connect.log and in `curl {sight.connector_url}/status`"
+            f"the connector is {connector}, its task {task}; its supervision starts it again; `readside doctor` says what "
+            f"it lacks, connect.log and `curl {sight.connector_url}/status` why it failed"
         )
     return ("degraded", _remedied(supervision.waits)) if supervision and supervision.waits else ("ok", "")
 
@@ -193,7 +191,8 @@ def _remedied(waits: str) -> str:
 
 def _completeness(view: StoreView) -> tuple[State, str]:
     if view.dead_letters:
-        return "degraded", f"{view.dead_letters} changes are parked; see `readside dead-letters list`"
+        settled = "`readside dead-letters retry --all` applies them, `readside dead-letters drop --all` gives them up"
+        return "degraded", f"{view.dead_letters} changes are parked: see `readside dead-letters list`; {settled}"
     if parked := [f"{rows.name} ({rows.incomplete})" for rows in view.models if rows.incomplete]:
         return "degraded", f"read models stand still: {', '.join(parked)}"
     return "ok", ""

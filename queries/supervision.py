@@ -25,6 +25,8 @@ class Supervised(msgspec.Struct, frozen=True):
     """A component as the native stack's supervisor notes it in stack.json."""
 
     name: str
+    #: As `stack.state.ComponentState` has it.
+    state: str = ""
     pid: int | None = None
     restarts: int = 0
     #: Why it refused to run, when it last did.
@@ -46,12 +48,36 @@ class Supervised(msgspec.Struct, frozen=True):
         return True
 
     @property
-    def paused(self) -> bool:
-        """Whether the process is there and was stopped by a signal."""
-        try:
-            return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-        except OSError:  # it is gone, or this is no Linux
-            return False
+    def halted(self) -> list[int]:
+        """Those of the process and all that it has started that a signal has stopped."""
+        if self.pid is None:
+            return []
+        found = _processes()
+        family = [self.pid]
+        for each in family:
+            family += [child for child, (_state, parent) in found.items() if parent == each]
+        return [each for each in family if found.get(each, ("", 0))[0] == "T"]
+
+    def silence(self, fault: str) -> str:
+        """Why it does not answer, by what its process does, and what to do."""
+        log = f"see its log, {self.name}.log"
+        if not self.running:
+            return f"is not running; the supervisor starts it again; {log}"
+        if halted := self.halted:
+            return f"its process is stopped and does nothing; let it go on: `kill -CONT {' '.join(map(str, halted))}`"
+        if self.state == "starting" and self.restarts:
+            return f"ended and is started again, for the {self.restarts}. time; {log}"
+        return f"does not answer ({fault}), though its process runs: it hangs, or the way to it is cut; {log}"
+
+
+def _processes() -> dict[int, tuple[str, int]]:
+    """The state and the parent of each process of this machine; nothing where this is no Linux."""
+    found: dict[int, tuple[str, int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            state, parent = stat.read_text().rpartition(")")[2].split()[:2]
+            found[int(stat.parent.name)] = state, int(parent)
+    return found
 
 
 class _Said(msgspec.Struct):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec.structs
 import pytest
 
-from cdc.errors import Refused, Unreadable
+from cdc.errors import BEGIN_ANEW, Refused, Unreadable
 from projectors.letters import Asked, Place
 from projectors.tally import unaccounted
 from tests.laws import assert_mirror_equals_source, assert_models_equal_a_build
@@ -117,8 +117,11 @@ def carried_out(pipeline: Any, store: Any, place: Place, action: str) -> Any:
 def test_by_default_the_store_stops_and_says_how_to_go_on(serving):
     serving.commit(user(1))
     spoil(serving, unknown_operation)
-    with pytest.raises(Unreadable, match=r"shop\.public\.users\[\d\]@0: .*READSIDE_PARKED_ON_POISON=public\.users"):
+    with pytest.raises(
+        Unreadable, match=r"shop\.public\.users\[\d\]@0: .*READSIDE_PARKED_ON_POISON=public\.users"
+    ) as told:
         serving.project()
+    assert str(told.value).endswith(BEGIN_ANEW)
 
 
 @pytest.mark.parametrize("spoiled", [unknown_operation, broken, out_of_range])
@@ -264,8 +267,9 @@ def test_a_value_that_the_store_refuses_in_a_table_that_is_not_parked_stops_it(s
     serving.parked_on_poison = ("public.orders",)
     serving.commit(user(1))
     spoil(serving, out_of_range)
-    with pytest.raises(Refused, match=r"users\[\d\]@0: .*READSIDE_PARKED_ON_POISON=public.users"):
+    with pytest.raises(Refused, match=r"users\[\d\]@0: .*READSIDE_PARKED_ON_POISON=public.users") as told:
         serving.project()
+    assert str(told.value).endswith(BEGIN_ANEW)
 
 
 def test_there_is_an_end_to_how_much_is_parked(pipeline):

@@ -44,15 +44,37 @@ def component(sight: Sight, name: str) -> Any:
 def test_a_process_that_was_stopped_is_told_from_one_that_is_gone(process: subprocess.Popen[bytes]) -> None:
     noted = {"projector-serving": Supervised(name="projector-serving", pid=process.pid)}
     silent = replace(ALL_WELL, projector=SILENT, supervised=noted)
-    assert "does not answer" in component(silent, "projector-serving").why
+    said = component(silent, "projector-serving").why
+    assert said.startswith("does not answer (no answer within 1.3 s), though its process runs")
     process.send_signal(signal.SIGSTOP)
-    eventually(lambda: noted["projector-serving"].paused, what="the process is stopped")
+    eventually(lambda: noted["projector-serving"].halted == [process.pid], what="the process is stopped")
     stopped = component(silent, "projector-serving")
-    assert stopped.state == "down" and f"kill -CONT {process.pid}" in stopped.why
+    assert stopped.state == "down" and f"`kill -CONT {process.pid}`" in stopped.why
     process.kill()
     process.wait()
     gone = component(silent, "projector-serving")
     assert gone.state == "down" and "is not running" in gone.why
+
+
+def test_every_process_that_was_stopped_with_another_is_named() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        noted = Supervised(name="postgres", pid=parent.pid)
+        try:
+            for pid in (child, parent.pid):
+                os.kill(pid, signal.SIGSTOP)
+            eventually(lambda: noted.halted == [parent.pid, child], what="both are stopped")
+            assert f"`kill -CONT {parent.pid} {child}`" in noted.silence("no answer")
+        finally:
+            os.kill(child, signal.SIGKILL)
+            parent.kill()
+
+
+def test_a_process_that_ended_and_starts_again_says_so() -> None:
+    again = {"writer": Supervised(name="writer", pid=os.getpid(), state="starting", restarts=2)}
+    said = component(replace(ALL_WELL, writer=SILENT, supervised=again), "writer")
+    assert said.state == "down" and said.why.startswith("ended and is started again, for the 2. time")
 
 
 def test_a_store_whose_projector_is_down_says_that_it_is_why() -> None:
@@ -94,6 +116,7 @@ def test_a_connector_that_failed_says_where_it_says_why() -> None:
     )
     assert states(failed) == {"transport": "down"}
     assert "its task FAILED" in hop(failed, "transport").why
+    assert "`readside doctor`" in hop(failed, "transport").why
     assert "curl http://c/connectors/readside/status" in hop(failed, "transport").why
 
 

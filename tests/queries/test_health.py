@@ -172,7 +172,7 @@ def test_what_is_parked_is_counted_and_makes_its_hop_worse(settings: Settings, p
     health = collect(settings)
     serving = next(hop for hop in health.hops if hop.name == "serving")
     assert (health.dead_letters, serving.state) == (2, "degraded")
-    assert serving.why == "2 changes are parked; see `readside dead-letters list`"
+    assert serving.why.startswith("2 changes are parked: see `readside dead-letters list`; ")
     assert [model.incomplete for model in health.models] == ["2 dead letters"]
 
 
