@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from functools import cache
 from typing import Any, cast
 
 from kafka import KafkaAdminClient
@@ -47,6 +46,13 @@ class Log:
         changes = ends.keys() - bookkeeping(self._prefix)
         return ends, self._rate(sum(sum(ends[topic].values()) for topic in changes))
 
+    def close(self) -> None:
+        """Let the broker go; another look connects anew."""
+        with self._turn:
+            client, self._client = self._client, None
+            if client is not None:
+                client.close()
+
     def _ends(self) -> Offsets:
         if self._client is None:
             require_listener(self._bootstrap)  # kafka-python leaks sockets and logs at length where nobody listens
@@ -84,7 +90,15 @@ def require_listener(bootstrap: str) -> None:
                 raise
 
 
-@cache
+_logs: dict[tuple[str, str], Log] = {}
+
+
 def log_of(bootstrap: str, prefix: str) -> Log:
     """The one `Log` of this process for a broker."""
-    return Log(bootstrap, prefix)
+    return _logs.setdefault((bootstrap, prefix), Log(bootstrap, prefix))
+
+
+def forget_logs() -> None:
+    """Close them: a client goes on calling a broker that is gone for as long as it is open."""
+    while _logs:
+        _logs.popitem()[1].close()

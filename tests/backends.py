@@ -21,6 +21,7 @@ import pytest
 
 from config.settings import Settings
 from queries.health import collect
+from queries.topics import forget_logs
 from stack import state, up
 from stack.process import stop
 from tests import directories
@@ -187,7 +188,7 @@ def cut_off_connections(request: pytest.FixtureRequest) -> Iterator[None]:
     """Collects what clients of a killed component leave behind: their libraries leave a socket that was cut off in the
     middle to the collector, which would warn of it inside whatever test comes later."""
     yield
-    if "stack" in request.fixturenames:
+    if "stack" in request.fixturenames or "acceptance" in request.path.parts:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
@@ -201,6 +202,7 @@ def native_stack(**given: Any) -> Iterator[Native]:
             up.wait_healthy(directory, supervisor=supervisor)
             yield Native(settings=Settings(data_dir=directory))
         finally:
+            forget_logs()
             stop(supervisor, timeout_s=120)
 
 

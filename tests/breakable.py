@@ -20,6 +20,7 @@ import psycopg
 
 from config.environment import environment_of
 from config.settings import Settings
+from queries.topics import forget_logs
 from stack import kafka, postgres, run, up
 from stack.java import Java
 from stack.ports import free
@@ -99,6 +100,7 @@ def breakable(**given: Any) -> Iterator[Breakable]:
         network = Proxy(address, address.replace("127.0.0.1", "127.0.0.2"))
         held.enter_context(network.running())
         held.callback(stop, supervisor, timeout_s=120)  # before the way to the broker is closed
+        held.callback(forget_logs)
         up.wait_healthy(directory, supervisor=supervisor)
         aside = f"127.0.0.1:{free()[0]}"
         stack = Breakable(settings=Settings(data_dir=directory), network=network, aside=aside, disks=disks)

@@ -27,7 +27,7 @@ def test_a_fault_shows_with_its_cause_and_goes(stack: Stack, window: Opens) -> N
         began = time.monotonic()
         expect(verdict).to_have_text("Down: connect, transport.", timeout=RED_S * 1000)
         assert time.monotonic() - began < RED_S
-        expect(page.locator("#why")).to_contain_text("connect.log")
+        expect(page.locator("#why")).to_contain_text("kill -CONT")
         expect(page.locator("#details-title")).to_contain_text("Connect")
     finally:
         stack.resume("connect")

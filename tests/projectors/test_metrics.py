@@ -20,7 +20,6 @@ from stack.ports import free
 from tests.databases import eventually
 
 ORDERS: Partition = ("shop.public.orders", 0)
-NOW_US = time.time_ns() // 1000
 
 
 def samples(metrics: Metrics) -> Mapping[tuple[str, ...], float]:
@@ -41,13 +40,17 @@ def counts(applied: int, parked: int = 0, **ignored: int) -> Mapping[Partition, 
 
 
 def at(applied: Mapping[Partition, Counts], **changes: object) -> Checkpoint:
-    told = replace(START, phase="streaming", end_lsn=0x107, committed_us=NOW_US - 2_000_000, counts=applied)
+    told = replace(START, phase="streaming", end_lsn=0x107, committed_us=two_seconds_ago(), counts=applied)
     return replace(told, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def two_seconds_ago() -> int:
+    return time.time_ns() // 1000 - 2_000_000
 
 
 def transaction(number: int, *, rows: bool = True) -> Transaction:
     change = Change("public.orders", "c", b'{"id":1}', b'{"id":1}', False, None, number, 1, 1, None, 1)
-    return Transaction(number, number, NOW_US - 2_000_000, [change] if rows else [])
+    return Transaction(number, number, two_seconds_ago(), [change] if rows else [])
 
 
 def test_a_batch_is_counted_with_its_time_and_the_age_of_its_writes() -> None:
