@@ -23,6 +23,7 @@ from queries.health import collect
 from queries.pipeline import worst
 from queries.supervision import Supervised
 from queries.verified import Verified
+from tests.databases import eventually
 from tests.queries.harness import Api, Projector
 from tests.queries.sights import ALL_WELL, NOW, WELL, hop, states, store
 from tests.shop import Shop
@@ -210,6 +211,11 @@ def test_the_route_answers_the_same_without_a_password(api: Api) -> None:
     assert [component["name"] for component in health["components"]] == [
         *("postgres", "kafka", "connect", "writer", "projector-serving", "projector-analytics", "queries")
     ]
-    assert next(component for component in health["components"] if component["name"] == "queries")["state"] == "ok"
+
+    def itself() -> str:
+        components = api.get("/health").json()["components"]
+        return next(component["state"] for component in components if component["name"] == "queries")
+
+    eventually(lambda: itself() == "ok", what="the server sees itself: on a busy machine not within every second")
     assert health["state"] == "down"  # nothing but the store and this server is there
     assert str(conninfo_to_dict(api.settings.queries_dsn.get_secret_value())["password"]) not in answer.text
