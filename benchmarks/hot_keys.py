@@ -22,13 +22,11 @@ import psycopg
 from benchmarks.database import database
 from benchmarks.ratings import DECLARATIONS
 from benchmarks.result import Result
+from benchmarks.stored import fill
 from cdc.assembler import Transaction
-from cdc.catalog import Table
 from cdc.change import Change, Op
-from cdc.shapes import Shapes
 from config.settings import Settings
 from projectors.checkpoint import Checkpoint
-from projectors.read_model import Declarations
 from projectors.run import captured_shapes, captured_tables
 from projectors.serving.store import ServingStore
 
@@ -96,7 +94,7 @@ def run(settings: Settings) -> Result:
     figures: dict[str, float | int | str] = {}
     ratios: dict[str, float] = {}
     with database(settings, _DATABASE) as dsn:
-        figures["build_s"] = _fill(dsn, tables, shapes)
+        figures["build_s"] = fill(dsn, tables, shapes, DECLARATIONS, _FILL)
         store = ServingStore(dsn, tables, DECLARATIONS, shapes=shapes)
         feed = Feed(store, store.open())
         for subject in SUBJECTS:
@@ -192,26 +190,6 @@ def _after(before: Checkpoint, batch: Sequence[Transaction]) -> Checkpoint:
         rate=0.0,
         state={},
     )
-
-
-def _fill(dsn: str, tables: Sequence[Table], shapes: Shapes) -> float:
-    """Fill the mirror; seconds that the store then takes to build everything declared from it."""
-    empty = ServingStore(dsn, tables, Declarations(), shapes=shapes)
-    position = Checkpoint(phase="streaming", end_lsn=1, committed_us=1, changes=0, rate=0.0, state={})
-    empty.open()
-    empty.load((), lambda: position)
-    empty.close()
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(_FILL)
-        connection.execute("vacuum analyze")
-    began = time.perf_counter()
-    store = ServingStore(dsn, tables, DECLARATIONS, shapes=shapes)
-    store.open()
-    store.close()
-    took = time.perf_counter() - began
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("vacuum analyze")
-    return took
 
 
 def _check(dsn: str, subject: Subject) -> None:

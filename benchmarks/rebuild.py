@@ -19,10 +19,9 @@ from psycopg.sql import SQL
 
 from benchmarks.database import database
 from benchmarks.result import Result
+from benchmarks.stored import fill
 from cdc.assembler import Transaction
-from cdc.catalog import Table
 from cdc.change import Change
-from cdc.shapes import Shapes
 from config.settings import Settings
 from projectors.checkpoint import Checkpoint
 from projectors.read_model import Declarations
@@ -62,8 +61,9 @@ def run(settings: Settings) -> Result:
     tables = captured_tables(settings)
     shapes = captured_shapes(settings, tables)
     with database(settings, _DATABASE) as dsn:
-        _fill(dsn, tables, shapes)
-        store = ServingStore(dsn, tables, Declarations(read_models=(ORDER_LIST_ITEM,)), shapes=shapes)
+        declarations = Declarations(read_models=(ORDER_LIST_ITEM,))
+        fill(dsn, tables, shapes, declarations, _FILL)
+        store = ServingStore(dsn, tables, declarations, shapes=shapes)
         orders = _Orders(store, store.open())
         orders.change_for(_ALONE_S)
         alone_ms = orders.taken_ms()
@@ -192,20 +192,3 @@ def _floor(dsn: str) -> tuple[float, float]:
         for index in ORDER_LIST_ITEM.indexes:
             connection.execute(SQL("create index on floor.t {}").format(SQL(index_of(index))))
         return rows_s, time.perf_counter() - began
-
-
-def _fill(dsn: str, tables: tuple[Table, ...], shapes: Shapes) -> None:
-    """A store whose order list is built from that many orders."""
-    empty = ServingStore(dsn, tables, Declarations(), shapes=shapes)
-    position = Checkpoint(phase="streaming", end_lsn=1, committed_us=1, changes=0, rate=0.0, state={})
-    empty.open()
-    empty.load((), lambda: position)
-    empty.close()
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute(_FILL)
-        connection.execute("vacuum analyze")
-    store = ServingStore(dsn, tables, Declarations(read_models=(ORDER_LIST_ITEM,)), shapes=shapes)
-    store.open()
-    store.close()
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("vacuum analyze")

@@ -7,7 +7,7 @@ To the engine each is a declared table like any other; what it reads of its own 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast
@@ -67,9 +67,10 @@ def versions(
     ``asked``: what is built anew although its declaration is the same; ``refused``: by name, the fingerprints that were
     rolled back, which are not built again unless they are asked for. A next version is kept up from when its table is made.
     """
-    if wrong := [one for one in _names(code) if one != base_of(one)]:
+    now = code.fingerprints()
+    written: dict[str, Declared] = {one.name: one for one in (*code.histories, *code.maintained)}
+    if wrong := [name for name in written if name != base_of(name)]:
         raise DeclarationError(f"{listed(wrong)}: {NEXT} and {FORMER} are readside's own; choose another name")
-    now, written = code.fingerprints(), _by_name(code)
     changed = {name for name, one in built.items() if name in now and one.fingerprint != now[name]}
     changed = {name for name in changed if not isinstance(written[name], History)}
     if any(built[name].declaration is None for name in changed):
@@ -172,18 +173,6 @@ def _versions(kept: Mapping[str, Version], renewed: Mapping[str, Version] = Mapp
             rollups=tuple(one for one in of if isinstance(one, Rollup)),
         ),
     )
-
-
-def _by_name(code: Declarations) -> dict[str, Declared]:
-    return {one.name: one for one in _all(code)}
-
-
-def _names(code: Declarations) -> Iterator[str]:
-    return (one.name for one in _all(code))
-
-
-def _all(code: Declarations) -> Iterable[Declared]:
-    return (*code.histories, *code.maintained)
 
 
 def to_json(declared: Declared) -> dict[str, Any]:

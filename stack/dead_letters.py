@@ -8,14 +8,13 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 import httpx
-import psycopg
-from pydantic import SecretStr
 
 from config.settings import Settings
 from projectors.letters import place_of
 from projectors.serving.letters import ask_for, stored_counts, stored_letters
 from stack import terminal
 from stack.errors import StackError
+from stack.serving_store import connected
 from stack.terminal import Output, data, talk
 
 Letter = dict[str, Any]
@@ -136,7 +135,7 @@ def _stores(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _of_serving(settings: Settings) -> Mapping[str, Any]:
-    with _serving(settings) as connection:
+    with connected(settings, "readside dead-letters") as connection:
         return {
             "letters": [letter.shown for letter in stored_letters(connection)],
             "counts": [
@@ -152,7 +151,7 @@ def _of_analytics(settings: Settings) -> Mapping[str, Any]:
 
 
 def _ask_serving(settings: Settings, letters: Sequence[Letter], action: Action) -> None:
-    with _serving(settings) as connection:
+    with connected(settings, "readside dead-letters") as connection:
         for letter in letters:
             place = place_of(letter["id"])
             assert place is not None
@@ -164,16 +163,6 @@ def _ask_analytics(settings: Settings, letters: Sequence[Letter], action: Action
         {name: letter[name] for name in ("topic", "partition", "offset")} | {"action": action} for letter in letters
     ]
     _http(settings, "POST", wanted)
-
-
-def _serving(settings: Settings) -> psycopg.Connection[Any]:
-    dsn: SecretStr | None = settings.serving_dsn
-    if dsn is None:
-        raise StackError("READSIDE_SERVING_DSN is not set; start the stack with `readside up`, or name the store")
-    try:
-        return psycopg.connect(dsn.get_secret_value(), autocommit=True, application_name="readside dead-letters")
-    except psycopg.OperationalError as exc:
-        raise StackError(f"the serving store does not answer ({type(exc).__name__}); see `readside status`") from exc
 
 
 def _http(settings: Settings, method: str, body: object = None) -> httpx.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import psycopg
@@ -10,7 +11,7 @@ import psycopg
 from projectors.read_model import Declarations
 from projectors.serving.comparison import Comparison, compare
 from stack import terminal
-from stack.terminal import data
+from stack.terminal import Output, data
 
 Connection = psycopg.Connection[Any]
 
@@ -30,8 +31,11 @@ def versions_compared(
     ]
 
 
-def show(found: Sequence[Comparison]) -> None:
-    """Print what differs as a table, and the first differing keys beneath."""
+def show(found: Sequence[Comparison], output: Output | None) -> None:
+    """Print what differs as a table, and the first differing keys beneath; or all of it as JSON."""
+    if terminal.chosen(output) == "json":
+        terminal.print_json([asdict(each) for each in found])
+        return
     rows = [
         (
             each.model,

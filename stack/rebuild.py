@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import Any, Literal
 
 import psycopg
@@ -25,6 +24,7 @@ from stack import recomputation, terminal
 from stack.differing import show, versions_compared
 from stack.errors import StackError
 from stack.replay import compared_with_replay, require_history
+from stack.serving_store import connected
 from stack.snapshot import take_snapshot
 from stack.terminal import Output, talk
 
@@ -72,10 +72,7 @@ def run(settings: Settings, names: Sequence[str], *, origin: Origin, yes: bool, 
         built = _see_built(connection, rebuild.id)
         other = FORMER if built.state == "swapped" else NEXT
         found = versions_compared(connection, _declared(settings), built.names, other)
-        if terminal.chosen(output) == "json":
-            terminal.print_json([asdict(each) for each in found])
-        else:
-            show(found)
+        show(found, output)
         if built.swaps:
             _see(connection, built.id, "swapped")
         elif not _agreed("Let the new versions take their place?", yes):
@@ -111,10 +108,7 @@ def roll_back(settings: Settings, names: Sequence[str], *, yes: bool, output: Ou
                 f"{settings.rebuild_former_s:g} s (READSIDE_REBUILD_FORMER_S), and of the last rebuild alone"
             )
         found = versions_compared(connection, _declared(settings), last.names, FORMER)
-        if terminal.chosen(output) == "json":
-            terminal.print_json([asdict(each) for each in found])
-        else:
-            show(found)
+        show(found, output)
         if not _agreed(f"Let the former versions of {', '.join(last.names)} serve again?", yes):
             return 1
         rebuilds.wish(connection, last.id, "roll back")
@@ -268,15 +262,7 @@ def _declared(settings: Settings) -> Declarations:
 
 @contextmanager
 def _serving(settings: Settings) -> Generator[Connection]:
-    dsn = settings.serving_dsn
-    if dsn is None:
-        raise StackError("READSIDE_SERVING_DSN is not set; start the stack with `readside up`, or name the store")
-    try:
-        with psycopg.connect(
-            dsn.get_secret_value(), autocommit=True, application_name="readside rebuild"
-        ) as connection:
-            if connection.execute("select to_regclass('readside.rebuilds')").fetchone() == (None,):
-                raise StackError("the serving store is empty: its projector never ran; see `readside status`")
-            yield connection
-    except psycopg.OperationalError as exc:
-        raise StackError(f"the serving store does not answer ({type(exc).__name__}); see `readside status`") from exc
+    with connected(settings, "readside rebuild") as connection:
+        if connection.execute("select to_regclass('readside.rebuilds')").fetchone() == (None,):
+            raise StackError("the serving store is empty: its projector never ran; see `readside status`")
+        yield connection

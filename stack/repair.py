@@ -13,6 +13,7 @@ import typer
 from cdc.errors import ReadsideError
 from config.settings import Settings
 from projectors import registry
+from projectors.serving import rebuilds
 from projectors.verification import results
 from projectors.verification.comparing import Verdict, verify
 from projectors.verification.oracles import Recomputation
@@ -76,10 +77,12 @@ def _rebuild(
     rebuild = ask_rebuild(settings, store, names)
 
     def swapped() -> bool:
-        state, why = results.rebuild_state(store, rebuild)
-        if state in ("cancelled", "failed", "rolled back"):
-            raise StackError(f"the rebuild is {state}: {why or 'no reason is noted'}; see projector-serving.log")
-        return state == "swapped"
+        now = rebuilds.by_id(store, rebuild)
+        if now.state in ("cancelled", "failed", "rolled back"):
+            raise StackError(
+                f"the rebuild is {now.state}: {now.why or 'no reason is noted'}; see projector-serving.log"
+            )
+        return now.state == "swapped"
 
     _await(swapped, "the rebuild")
     return names

@@ -30,6 +30,7 @@ from projectors.verification.comparing import Verdict, compare
 from projectors.verification.oracles import SESSION, oracle_of_table
 from projectors.verification.sides import Serving, Sides, Source
 from stack.errors import StackError
+from stack.serving_store import serving_dsn
 from stack.terminal import talk
 
 _LOOK_S = 0.5
@@ -127,9 +128,8 @@ def _replaying(settings: Settings, dsn: str, tables: list[Table]) -> Generator[_
 
 def _see(settings: Settings, dsn: str, tables: list[Table], run: _Run) -> None:
     """Wait until the replay stands where the serving store stood when it was asked for, and say how it goes on."""
-    assert settings.serving_dsn is not None
     topics = [*topics_of(settings.topic_prefix, tables), transaction_topic(settings.topic_prefix)]
-    with psycopg.connect(settings.serving_dsn.get_secret_value(), autocommit=True) as store:
+    with psycopg.connect(serving_dsn(settings), autocommit=True) as store:
         row = store.execute(_POSITION).fetchone()
     wanted = lsn_value(row[0]) if row else 0
     began = time.monotonic()
@@ -148,10 +148,9 @@ def _see(settings: Settings, dsn: str, tables: list[Table], run: _Run) -> None:
 
 
 def _compared(settings: Settings, dsn: str, tables: list[Table]) -> list[Verdict]:
-    assert settings.serving_dsn is not None
     with (
         psycopg.connect(dsn, options=SESSION) as replayed,
-        psycopg.connect(settings.serving_dsn.get_secret_value(), autocommit=True, options=SESSION) as serving,
+        psycopg.connect(serving_dsn(settings), autocommit=True, options=SESSION) as serving,
     ):
         sides = Sides(_Replayed(replayed), {"serving": Serving(serving)})
         oracles = (oracle_of_table(table) for table in tables)
@@ -160,12 +159,10 @@ def _compared(settings: Settings, dsn: str, tables: list[Table]) -> list[Verdict
 
 @contextmanager
 def _database(settings: Settings) -> Generator[str]:
-    dsn = settings.admin_dsn or settings.serving_dsn
-    if dsn is None:
-        raise StackError("READSIDE_SERVING_DSN is not set; start the stack with `readside up`, or name the store")
+    dsn = settings.admin_dsn.get_secret_value() if settings.admin_dsn else serving_dsn(settings)
     name = Identifier(f"readside_replay_{secrets.token_hex(4)}")
     try:
-        with psycopg.connect(dsn.get_secret_value(), autocommit=True) as admin:
+        with psycopg.connect(dsn, autocommit=True) as admin:
             admin.execute(SQL("create database {}").format(name))
     except psycopg.errors.InsufficientPrivilege as exc:
         raise StackError(
@@ -173,7 +170,7 @@ def _database(settings: Settings) -> Generator[str]:
             "set READSIDE_ADMIN_DSN, or `alter role … createdb`"
         ) from exc
     try:
-        yield make_conninfo(dsn.get_secret_value(), dbname=name.as_string().strip('"'))
+        yield make_conninfo(dsn, dbname=name.as_string().strip('"'))
     finally:
-        with psycopg.connect(dsn.get_secret_value(), autocommit=True) as admin:
+        with psycopg.connect(dsn, autocommit=True) as admin:
             admin.execute(SQL("drop database if exists {} with (force)").format(name))

@@ -10,6 +10,7 @@ from cdc.control import ControlTopic, request_snapshot
 from cdc.errors import ReadsideError
 from config.settings import Settings
 from stack.errors import StackError
+from stack.serving_store import connected
 from stack.terminal import talk
 
 _LOOK_S = 0.5
@@ -18,8 +19,6 @@ _BEGINS_S = 60.0
 
 def take_snapshot(settings: Settings, reason: str) -> int:
     """Ask for a snapshot and wait until the serving store has loaded it; returns its generation. Raises StackError."""
-    if settings.serving_dsn is None:
-        raise StackError("READSIDE_SERVING_DSN is not set; start the stack with `readside up`, or name the store")
     control = ControlTopic(settings.kafka, settings.topic_prefix)
     try:
         latest = control.refresh().latest
@@ -28,7 +27,7 @@ def take_snapshot(settings: Settings, reason: str) -> int:
         talk.print("a snapshot of the source is asked for")
         began = time.monotonic()
         said = ""
-        with psycopg.connect(settings.serving_dsn.get_secret_value(), autocommit=True) as store:
+        with connected(settings, "readside snapshot") as store:
             while True:
                 now = control.refresh()
                 whole = now.after(before)
@@ -52,8 +51,6 @@ def take_snapshot(settings: Settings, reason: str) -> int:
                 time.sleep(_LOOK_S)
     except ReadsideError as exc:
         raise StackError(f"{exc}; see `readside status`") from exc
-    except psycopg.OperationalError as exc:
-        raise StackError(f"the serving store does not answer ({type(exc).__name__}); see `readside status`") from exc
     finally:
         control.close()
 

@@ -195,7 +195,7 @@ class Rebuilding:
             nonlocal spent_s
             connection.execute(statement, {"after": after, "to": to}, prepare=False)
             spent_s = time.monotonic() - began
-            rebuilds.rows_computed(connection, candidate.name, min(to, total), spent_s, last=to >= total)
+            rebuilds.rows_computed(connection, candidate.name, min(to, total), last=to >= total)
 
         self._safely(compute)
         self._size = max(_FEWEST, min(_MOST, int(self._size * min(2.0, SLICE_S / max(spent_s, 0.001)))))

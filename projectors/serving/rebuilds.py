@@ -209,7 +209,7 @@ def add_candidate(connection: Connection, name: str, rebuild: int, *, built: boo
         """
         insert into readside.candidates (name, rebuild, state, done) values (%(name)s, %(rebuild)s, %(state)s, 0)
         on conflict (name) do update
-           set rebuild = excluded.rebuild, state = excluded.state, total = null, done = 0, spent_s = 0, begun_at = now()
+           set rebuild = excluded.rebuild, state = excluded.state, total = null, done = 0, begun_at = now()
         """,
         {"name": name, "rebuild": rebuild, "state": "built" if built else "keys"},
     )
@@ -227,15 +227,15 @@ def keys_listed(connection: Connection, name: str, keys: Identifier) -> None:
     )
 
 
-def rows_computed(connection: Connection, name: str, done: int, spent_s: float, *, last: bool) -> None:
+def rows_computed(connection: Connection, name: str, done: int, *, last: bool) -> None:
     """Note that the rows of so many keys are computed."""
     connection.execute(
         """
         update readside.candidates
-           set done = %(done)s, spent_s = spent_s + %(spent_s)s, state = %(state)s
+           set done = %(done)s, state = %(state)s
          where name = %(name)s
         """,
-        {"name": name, "done": done, "spent_s": spent_s, "state": "indexes" if last else "rows"},
+        {"name": name, "done": done, "state": "indexes" if last else "rows"},
     )
 
 

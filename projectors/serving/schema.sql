@@ -74,14 +74,12 @@ create table if not exists readside.candidates (
     state      text not null check (state in ('keys', 'rows', 'indexes', 'built')),
     total      bigint,
     done       bigint not null default 0,
-    spent_s    double precision not null default 0,
     begun_at   timestamptz not null default clock_timestamp(),
     rows_at    timestamptz
 );
 comment on table readside.candidates is 'How far the next version of each declared table is built: its keys are listed, then rows computed some at a time.';
 comment on column readside.candidates.total is 'Keys; null until they are listed.';
 comment on column readside.candidates.rows_at is 'When computing its rows began.';
-comment on column readside.candidates.spent_s is 'Seconds spent on the rows so far.';
 
 create table if not exists readside.mirrored (
     "table" text primary key,

@@ -96,9 +96,3 @@ def generation(store: Connection) -> int:
         "select coalesce((state->>'generation')::int, 1) from readside.checkpoint where store = 'serving'"
     ).fetchone()
     return row[0] if row else 0
-
-
-def rebuild_state(store: Connection, rebuild: int) -> tuple[str, str | None]:
-    """How far a rebuild is, and why it ended as it did."""
-    row = store.execute("select state, why from readside.rebuilds where id = %(id)s", {"id": rebuild}).fetchone()
-    return (row[0], row[1]) if row else ("cancelled", "it is not known any more")

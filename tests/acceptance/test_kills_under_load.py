@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from stack import chaos
-from stack.load import Load
 from stack.verification import verdicts_of
 from tests.backends import Native, Stack
+from tests.traffic import under_load
 
 KILLED = ("projector-serving", "connect", "kafka", "postgres", "projector-analytics")
 #: Kills of the projectors, kafka, connect and postgres, a cut of the walsender, a pause of the writer.
@@ -34,26 +32,10 @@ def test_killing_every_process_under_load_loses_and_doubles_nothing(stack: Stack
     if isinstance(stack, Native):
         pytest.skip("chaos has done this to the native stack, and more")
     stack.wait_healthy()
-    failed: list[BaseException] = []
-    load = Load(f"http://{stack.settings.writer_address}", seed=4242, rate=30, workers=3)
-    load.prepare(users=30, products=20)
-
-    def work() -> None:
-        try:
-            load.run(600)
-        except BaseException as exc:
-            failed.append(exc)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    with under_load(stack, seed=4242, rate=30, users=30, products=20) as load:
         for component in KILLED:
             stack.kill(component)
             stack.wait_healthy(120)
-    finally:
-        load.stop()
-        thread.join()
-    assert not failed, failed
     assert load.report.done["place_order"] > 20, load.report
     verdicts = verdicts_of(stack.settings)
     assert [verdict for verdict in verdicts if verdict.differences] == []

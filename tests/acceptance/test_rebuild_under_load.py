@@ -21,11 +21,11 @@ import psycopg
 import pytest
 
 from projectors.verification.comparing import Verdict
-from stack.load import Load
 from stack.verification import verdicts_of
 from tests import directories
 from tests.backends import ROOT, Native, native_stack
 from tests.databases import eventually
+from tests.traffic import under_load
 
 
 @pytest.fixture(scope="module")
@@ -159,29 +159,13 @@ def edit(path: Path, old: str, new: str) -> None:
 
 @contextmanager
 def load(shop: Shop) -> Generator[None]:
-    """Traffic while the block runs."""
-    traffic = Load(f"http://{shop.stack.settings.writer_address}", seed=secrets.randbits(30), rate=25, workers=3)
-    traffic.prepare(users=30, products=15)
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            traffic.run(600)
-        except BaseException as exc:
-            failed.append(exc)
-
-    thread = threading.Thread(target=work)
-    thread.start()
+    """Traffic while the block runs, which begins when there are orders."""
     address = f"http://{shop.stack.settings.queries_address}/orders?limit=50"
-    try:
+    with under_load(shop.stack, seed=secrets.randbits(30), rate=25, users=30, products=15):
         eventually(
             lambda: len(httpx.get(address).json().get("items", ())) == 50, what="there are orders", deadline_s=60
         )
         yield
-    finally:
-        traffic.stop()
-        thread.join()
-    assert not failed, failed
 
 
 @contextmanager

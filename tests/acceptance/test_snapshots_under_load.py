@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -15,10 +15,12 @@ from psycopg.sql import SQL, Identifier
 from cdc.control import ControlTopic, request_snapshot
 from projectors.checkpoint import lsn_value
 from projectors.run import captured_tables
-from stack.load import Load
 from stack.verification import verdicts_of
 from tests.backends import Stack
 from tests.databases import eventually
+from tests.traffic import under_load
+
+load = partial(under_load, seed=77, users=40, products=20)
 
 
 def test_table_added_later_is_brought_in_with_the_rows_it_had(stack: Stack) -> None:
@@ -95,29 +97,6 @@ def test_snapshot_under_load_after_the_slot_was_lost_brings_every_store_in_line(
     assert mirror_equals_source(stack)
     verdicts = verdicts_of(stack.settings)
     assert [verdict for verdict in verdicts if verdict.differences] == []
-
-
-@contextmanager
-def load(stack: Stack, *, rate: float) -> Generator[None]:
-    """Traffic while the block runs; what went wrong with it is raised at its end."""
-    failed: list[BaseException] = []
-    traffic = Load(f"http://{stack.settings.writer_address}", seed=77, rate=rate, workers=3)
-    traffic.prepare(users=40, products=20)
-
-    def work() -> None:
-        try:
-            traffic.run(600)
-        except BaseException as exc:
-            failed.append(exc)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        traffic.stop()
-        thread.join()
-    assert not failed, failed
 
 
 @contextmanager
