@@ -41,6 +41,7 @@ Connection = psycopg.Connection[Any]
 SLICE_S = 0.2  #: what a slice is to take: for so long a commit may have to wait
 LOOK_S = 0.5  #: between two looks at what operators want
 _FEWEST, _MOST = 500, 200_000  # keys of a slice
+_NO_ROOM = (psycopg.errors.DiskFull, psycopg.errors.ConfigurationLimitExceeded)  # for a second table beside the first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +90,8 @@ class Rebuilding:
         """In the transaction in which the store takes up its versions: begin or go on with what is to be built anew."""
         rebuild = rebuilds.under_way(connection)
         renewed = kept.versions.renewed
-        end_orphans(connection)
+        if self._aside is None:  # what is running is then of a projector that is gone
+            end_orphans(connection)
         wanted = {name: version.fingerprint for name, version in renewed.items()}
         if rebuild is not None and rebuild.state != "asked" and rebuild.fingerprints != wanted:
             self._discard(connection)
@@ -99,7 +101,6 @@ class Rebuilding:
             self._discard(connection)
             rebuilds.begin(connection, renewed, swaps=self._policy.swaps, rebuild=rebuild)
         self._reread(connection)
-        self._aside, self._size = None, _FEWEST
 
     def step(self, connection: Connection, kept: Kept, statements: Statements) -> bool:
         """Do what is next, for about SLICE_S; False when there is nothing to do at once."""
@@ -167,9 +168,10 @@ class Rebuilding:
         try:
             if self._aside.running:
                 return False
-        except psycopg.OperationalError:
-            raise
         except psycopg.Error as exc:
+            self._aside = None
+            if isinstance(exc, psycopg.OperationalError) and not isinstance(exc, _NO_ROOM):
+                raise
             raise _Failed(f"{candidate.name}: {exc.diag.message_primary} ({exc.sqlstate})") from exc
         self._aside = None
         with self._transaction():
@@ -275,7 +277,9 @@ class Rebuilding:
         self._take_up()
 
     def _discard(self, connection: Connection) -> None:
-        """Drop whatever there is of next versions."""
+        """Drop whatever there is of next versions, and end what is being made of them, which would hold their locks."""
+        end_orphans(connection)
+        self._aside, self._size = None, _FEWEST
         for name in rebuilds.forget_candidates(connection):
             for kind in ("read_model", "rollup"):
                 forget(connection, name, kind)

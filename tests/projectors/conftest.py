@@ -20,9 +20,11 @@ from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import Store
 from projectors.loop import Projector
 from projectors.read_model import Declarations
+from projectors.serving import rebuilding
 from projectors.serving.store import ServingStore
 from projectors.watch import Watch
 from tests.projectors import ratings
+from tests.projectors.renewed import Shop
 from tests.scripted import PREFIX, ScriptedLog, ScriptedReader, ScriptedSource
 from tests.snapshots import ScriptedSnapshots
 
@@ -177,6 +179,15 @@ def rating_pipeline(shop_database: str, store_database: str, tmp_path: Path) -> 
     made.commit("insert into items values (1, 1, 'saw'), (2, 1, 'axe'), (3, 2, 'awl')")
     yield made
     made.close()
+
+
+@pytest.fixture
+def shop(rating_pipeline: Pipeline, store_database: str, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """The tests' own tables and a store whose next versions are built a row or two at a time."""
+    monkeypatch.setattr(rebuilding, "LOOK_S", 0.0)
+    monkeypatch.setattr(rebuilding, "_FEWEST", 1)
+    monkeypatch.setattr(rebuilding, "_MOST", 2)
+    return Shop(rating_pipeline, store_database)
 
 
 @pytest.fixture
