@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from queries.capture import CLOCKS_S, clocks_differ, judged
-from queries.pipeline import Component, Hop, Model, State
+from queries.pipeline import Component, Hop, Model, State, Verified
 from queries.probes import Offsets, Position, StoreView
 from queries.sight import Seen, Sight
 from queries.store import rfc3339
@@ -131,7 +131,7 @@ def store_hop(sight: Sight, name: str, seen: Seen[StoreView], before: str = "") 
     if state == "ok" and seen.value is not None:
         state, why = _completeness(seen.value)
     if state == "ok":
-        state, why = exactness(sight.serving.value.verified if sight.serving.value else (), name)
+        state, why = exactness(verified(sight), name)
     return Hop(
         name=name,
         state=state,
@@ -215,7 +215,7 @@ def lag_of(ends: Offsets, frontier: Offsets, bookkeeping: frozenset[str]) -> int
 
 def models(sight: Sight) -> tuple[Model, ...]:
     """The read models of both stores."""
-    verified = {one.name: rfc3339(one.at) for one in (sight.serving.value.verified if sight.serving.value else ())}
+    verified_at = {one.name: one.at for one in verified(sight)}
     return tuple(
         Model(
             name=rows.name,
@@ -225,12 +225,17 @@ def models(sight: Sight) -> tuple[Model, ...]:
             rows=rows.rows,
             incomplete=rows.incomplete,
             rebuild=rows.rebuild,
-            verified=verified.get(rows.name),
+            verified=verified_at.get(rows.name),
         )
         for name, seen in (("serving", sight.serving), ("analytics", sight.analytics))
         if seen.value is not None
         for rows in seen.value.models
     )
+
+
+def verified(sight: Sight) -> tuple[Verified, ...]:
+    """What the background verification found in both stores; the serving store tells."""
+    return sight.serving.value.verified if sight.serving.value else ()
 
 
 def dead_letters(sight: Sight) -> int:

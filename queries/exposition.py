@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from queries.pipeline import Health, State
@@ -65,6 +65,8 @@ class Pipeline(Collector):
             yield _gauge(f"readside_hop_{name}", meaning, ["hop"], samples)
         yield from _slot(health)
         yield from _models(health)
+        yield from _rebuilds(health)
+        yield from _verified(health)
         yield _gauge("readside_dead_letters", "Parked changes, of both stores.", [], [((), health.dead_letters)])
         yield _gauge(
             "readside_health_look_duration_seconds", "How long the look took.", [], [((), health.took_ms / 1000)]
@@ -101,6 +103,42 @@ def _models(health: Health) -> Iterable[Metric]:
             if model.as_of is not None
         ],
     )
+
+
+def _rebuilds(health: Health) -> Iterable[Metric]:
+    """Of next versions that are built beside those that serve."""
+    building = [(model.name, model.rebuild) for model in health.models if model.rebuild is not None]
+    for name, meaning, of in (
+        ("done_rows", "Rows of a read model's next version that are computed.", "done"),
+        ("total_rows", "Rows that a read model's next version will have.", "total"),
+        ("rows_per_second", "Rows of it that are computed per second.", "rate"),
+        ("eta_seconds", "Until its rows are computed.", "eta_seconds"),
+    ):
+        samples = [((model,), getattr(rebuild, of)) for model, rebuild in building]
+        yield _gauge(f"readside_rebuild_{name}", meaning, ["model"], samples)
+
+
+def _verified(health: Health) -> Iterable[Metric]:
+    """Of the background verification: by read model, and by mirrored table as mirror.TABLE."""
+    labels = ["store", "model"]
+    of = [((one.store, one.name), one) for one in health.verified]
+    yield _gauge(
+        "readside_verified_timestamp_seconds",
+        "When a read model or mirrored table was compared with the source last.",
+        labels,
+        [(values, datetime.fromisoformat(one.at).timestamp()) for values, one in of],
+    )
+    yield _gauge(
+        "readside_verified_differing_rows",
+        "Rows that differed from the source then.",
+        labels,
+        [(values, one.differences) for values, one in of],
+    )
+    for name, meaning in (("found", "Rows that were found to differ."), ("repaired", "Rows that are equal again.")):
+        family = CounterMetricFamily(f"readside_verified_{name}_rows", meaning, labels=labels)
+        for values, one in of:
+            family.add_metric(values, getattr(one, name))
+        yield family
 
 
 def _states(kind: str, meaning: str, states: list[tuple[str, State]]) -> Metric:

@@ -35,6 +35,7 @@ def collect(settings: Settings) -> Health:
         components=components,
         hops=hops,
         models=diagnosis.models(sight),
+        verified=diagnosis.verified(sight),
         dead_letters=diagnosis.dead_letters(sight),
         state=worst([part.state for part in (*components, *hops)]),
         took_ms=int((time.monotonic() - began) * 1000),

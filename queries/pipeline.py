@@ -87,6 +87,22 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """What the background verification found of a read model, or of a mirrored table as mirror.TABLE."""
+
+    name: str
+    store: str
+    #: When it was compared last.
+    at: str
+    #: Rows that it has, and those of them that differed then.
+    rows: int
+    differences: int
+    #: Rows that were found to differ since ever, and those of them that were equal at a later look.
+    found: int
+    repaired: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """Everything at one moment."""
 
@@ -94,6 +110,8 @@ class Health:
     components: tuple[Component, ...]
     hops: tuple[Hop, ...]
     models: tuple[Model, ...]
+    #: Of both stores; nothing before the first round.
+    verified: tuple[Verified, ...] = ()
     #: Parked changes, of both stores.
     dead_letters: int
     #: The worst of the components' and hops'.

@@ -17,8 +17,8 @@ from psycopg import sql
 from config.settings import Settings
 from projectors import registry
 from projectors.serving.rebuilds import progress
-from queries.pipeline import ModelRebuild
-from queries.verified import Verified, verified_in
+from queries.pipeline import ModelRebuild, Verified
+from queries.verified import verified_in
 
 TIMEOUT_S = 1.0
 COUNTED_S = 10.0  # for so long a count of the analytics store's rows will do: its projector forks a process for each

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import psycopg
 
-from queries.pipeline import State
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
-    """What was found of a read model, or of a mirrored table as mirror.TABLE."""
-
-    name: str
-    store: str
-    at: datetime
-    differences: int
+from queries.pipeline import State, Verified
+from queries.store import rfc3339
 
 
 def verified_in(conn: psycopg.Connection[Any]) -> tuple[Verified, ...]:
     """Of both stores; nothing before the first round."""
     if conn.execute("select to_regclass('readside.verified')").fetchone() == (None,):
         return ()
-    rows = conn.execute("select name, store, verified_at, differences from readside.verified order by name").fetchall()
-    return tuple(Verified(name=name, store=store, at=at, differences=many) for name, store, at, many in rows)
+    found = conn.execute(
+        """
+        select name, store, verified_at, rows, differences, found, repaired
+          from readside.verified
+         order by name
+        """
+    ).fetchall()
+    return tuple(
+        Verified(name=name, store=store, at=rfc3339(at), rows=rows, differences=differ, found=ever, repaired=repaired)
+        for name, store, at, rows, differ, ever, repaired in found
+    )
 
 
 def exactness(found: Sequence[Verified], store: str) -> tuple[State, str]:

@@ -31,8 +31,13 @@ from tests.backends import PARKED, Native, Stack
 from tests.databases import eventually
 from tests.observability import expressions, metrics_in
 
-#: Told only while WAL piles up, or of the disk of a server of this machine.
-SOMETIMES = {"readside_slot_time_to_full_seconds", "readside_slot_free_disk_bytes"}
+#: Told only while WAL piles up, of the disk of a server of this machine, or while a read model is built anew.
+SOMETIMES = {
+    "readside_slot_time_to_full_seconds",
+    "readside_slot_free_disk_bytes",
+    "readside_rebuild_done_rows",
+    "readside_rebuild_total_rows",
+}
 LABELS = {
     "projector",
     "result",
@@ -82,6 +87,8 @@ def test_every_metric_of_the_rules_and_the_board_is_told(stack: Stack) -> None:
     read = set[str]().union(*(metrics_in(expression) for expression in expressions()))
     told = scraped(stack.settings)
     assert read - told.keys() == set()
+    eventually(lambda: scraped(stack.settings)["readside_verified_timestamp_seconds"] != [], deadline_s=90, every_s=1)
+    told = scraped(stack.settings)
     assert {name for name in read if not told[name]} <= SOMETIMES
     labels = {label for samples in told.values() for sample in samples for label in sample.labels}
     assert labels <= LABELS | LABELS_OF_PYTHON

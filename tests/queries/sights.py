@@ -7,6 +7,7 @@ from typing import Any
 
 from queries import diagnosis
 from queries.diagnosis import Seen, Sight
+from queries.pipeline import Verified
 from queries.probes import Position, Rows, StoreView
 from queries.wal import Slot
 
@@ -26,6 +27,12 @@ def store(*, age_s: float = 0.3, phase: str = "streaming", read: int = 7) -> See
         frontier={TOPIC: {"0": read, "1": 3}},
     )
     return Seen(value=StoreView(position=position, models=(Rows(name="order_details", version=2, rows=5),)))
+
+
+def found(name: str, store: str, differences: int) -> Verified:
+    """What the background verification found of something of 9 rows."""
+    at = "2026-03-01T12:00:00.000000Z"
+    return Verified(name=name, store=store, at=at, rows=9, differences=differences, found=differences + 2, repaired=2)
 
 
 ALL_WELL = Sight(

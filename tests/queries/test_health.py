@@ -22,10 +22,9 @@ from queries.diagnosis import Seen
 from queries.health import collect
 from queries.pipeline import worst
 from queries.supervision import Supervised
-from queries.verified import Verified
 from tests.databases import eventually
 from tests.queries.harness import Api, Projector
-from tests.queries.sights import ALL_WELL, NOW, WELL, hop, states, store
+from tests.queries.sights import ALL_WELL, WELL, found, hop, states, store
 from tests.shop import Shop
 
 REFUSING = ("projector-serving", "connector")
@@ -55,14 +54,14 @@ def test_a_store_that_falls_behind_or_hears_nothing_says_which() -> None:
 
 
 def test_what_the_background_verification_found_is_told_with_the_command() -> None:
-    found = (
-        Verified(name="mirror.orders", store="serving", at=NOW, differences=3),
-        Verified(name="order_details", store="serving", at=NOW, differences=0),
-        Verified(name="orders", store="analytics", at=NOW, differences=1),
+    noted = (
+        found("mirror.orders", "serving", 3),
+        found("order_details", "serving", 0),
+        found("orders", "analytics", 1),
     )
     seen = store().value
     assert seen is not None
-    sight = replace(ALL_WELL, serving=Seen(value=replace(seen, verified=found)))
+    sight = replace(ALL_WELL, serving=Seen(value=replace(seen, verified=noted)))
     told = states(sight)
     assert (told["serving"], told["analytics"]) == ("degraded", "degraded")
     assert hop(sight, "serving").why == (
