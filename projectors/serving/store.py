@@ -100,6 +100,7 @@ class ServingStore:
             fence.hold(self._connection, self._epoch)
             self._heard_at = time.monotonic()
             checkpoint = read_checkpoint(self._connection, STORE)
+            self._pushes.begin(self._connection)
             with self._transaction(pipelined=False, many_rows=True):
                 self._set_up(checkpoint)
             self._connection.execute(self._statements.create_changed())  # at once: a transaction each, they take 40 ms
