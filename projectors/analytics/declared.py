@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import duckdb
 
@@ -61,29 +63,42 @@ def stored_relation(connection: Connection, declared: ReadModel | Rollup) -> Rel
 
 
 def broken(declarations: Declarations, tables: Iterable[Table], sound: Collection[str]) -> dict[str, str]:
-    """Why each of these cannot be computed on such a mirror, but for the ``sound`` ones.
+    """Why each of these cannot be computed on such a mirror, but for the ``sound`` ones."""
+    why = _why_each(_Mirrored(tuple(tables), tuple(declarations.fingerprints().items()), declarations))
+    return {name: reason for name, reason in why.items() if name not in sound}
 
-    Asked of a database of its own: an error in the store's would end the transaction that asks.
-    """
-    found: dict[str, str] = {}
+
+@dataclass(frozen=True, slots=True)
+class _Mirrored:
+    tables: tuple[Table, ...]
+    fingerprints: tuple[tuple[str, str], ...]
+    declarations: Declarations = field(compare=False)  #: which the fingerprints stand for
+
+
+@lru_cache(
+    maxsize=2
+)  # asked at every opening of a store, and a projector opens it again whenever something was not there
+def _why_each(mirrored: _Mirrored) -> Mapping[str, str]:
+    """Asked of a database of its own: an error in the store's would end the transaction that asks."""
+    declarations, found = mirrored.declarations, dict[str, str]()
     with closing(Connection(duckdb.connect(config={"threads": "1"}), Quiet())) as scratch:
         scratch.execute("create schema mirror")
         relations: dict[str, Relation] = {}
-        by_name = {table.mirror: table for table in tables}
+        by_name = {table.mirror: table for table in mirrored.tables}
         for table in by_name.values():
             scratch.execute(mirror_sql(table).create)
             relations[table.mirror] = relation_of(table)
         for history in declarations.histories:
             why = _why_history_broken(scratch, history, by_name[history.of])
-            if why is not None and history.name not in sound:
+            if why is not None:
                 found[history.name] = why
         for declared in declarations.maintained:
             if any(name not in relations for name in declared.reads):
                 continue  # what it reads is broken, which is said of that
             why = _why_broken(scratch, declared, relations)
-            if why is not None and declared.name not in sound:
+            if why is not None:
                 found[declared.name] = why
-            elif why is None:
+            else:
                 relations[declared.reference] = stored_relation(scratch, declared)
     return found
 
