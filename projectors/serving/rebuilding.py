@@ -19,8 +19,8 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from cdc.errors import Fatal
-from projectors.declaration import NEXT
-from projectors.read_model import ReadModel
+from projectors.declaration import NEXT, listed
+from projectors.read_model import History, ReadModel
 from projectors.refusal import Undo
 from projectors.rollup import Rollup
 from projectors.serving import rebuilds
@@ -122,8 +122,8 @@ class Rebuilding:
             if candidate is None:
                 self._begin(connection, statements, version, name, rebuild)
                 return True
-            if f"{name}{NEXT}" in kept.stands_still:
-                raise _Failed(f"{name}: {kept.stands_still[f'{name}{NEXT}']}")
+            if still := kept.next_standing_still(rebuild.names):
+                raise _Failed(still)
             if candidate.state != "built":
                 return self._advance(connection, statements, candidate, version)
         with self._transaction():
@@ -136,6 +136,9 @@ class Rebuilding:
         self, connection: Connection, statements: Statements, version: Version, name: str, rebuild: Rebuild
     ) -> None:
         logger.info("building a next version", extra={"action": "rebuild_begun", "model": name})
+        assert not isinstance(version.declaration, History)
+        if lacking := version.declaration.sources - statements.relations.keys():
+            raise _Failed(f"{name} reads {listed(lacking)}, which stands still")
 
         def make() -> None:
             declared = version.declaration
@@ -208,16 +211,20 @@ class Rebuilding:
         self._looked_at = time.monotonic()
         self._reread(connection)
         rebuild = self._rebuild
+        last = rebuilds.latest_swapped(connection, self._policy.former_s)
         if rebuild is None:
-            return self._look_back(connection)
-        if rebuild.wish == "cancel":
-            self._end(connection, rebuild, "cancelled", "an operator cancelled it")
+            return self._look_back(connection, kept, last)
+        if rebuild.wish == "cancel" or (last is not None and last.wish == "roll back"):
+            self._end(connection, rebuild, "cancelled", "an operator cancelled it, or rolls back what it follows")
         elif rebuild.state == "asked":
             self._take_up()
             if self._rebuild is not None and self._rebuild.state == "asked":
                 self._end(connection, self._rebuild, "failed", "none of that is declared")
+        elif rebuild.state == "built" and (still := kept.next_standing_still(rebuild.names)):
+            self._end(connection, rebuild, "failed", still)
         elif rebuild.state == "built" and (rebuild.swaps or rebuild.wish == "swap"):
-            if self._at_once(lambda: swap(connection, rebuild)):
+            readers = kept.other_readers(rebuild.names)
+            if self._at_once(lambda: swap(connection, rebuild, readers)):
                 logger.info(
                     "rebuild took its place", extra={"action": "rebuild_swapped", "models": list(rebuild.names)}
                 )
@@ -226,11 +233,11 @@ class Rebuilding:
             return False
         return True
 
-    def _look_back(self, connection: Connection) -> bool:
-        last = rebuilds.latest_swapped(connection, self._policy.former_s)
+    def _look_back(self, connection: Connection, kept: Kept, last: Rebuild | None) -> bool:
         if last is None or last.wish not in ("roll back", "forget"):
             return False
-        if self._at_once(lambda: roll_back(connection, last, wanted=last.wish == "roll back")):
+        readers = kept.other_readers(last.names)
+        if self._at_once(lambda: roll_back(connection, last, readers, wanted=last.wish == "roll back")):
             logger.info(
                 "former versions are settled", extra={"action": f"rebuild_{last.wish}", "models": list(last.names)}
             )

@@ -27,12 +27,13 @@ from projectors.serving import fence, letters
 from projectors.serving.building import build, moment
 from projectors.serving.kept import Kept
 from projectors.serving.loading import Loading
+from projectors.serving.mirror_indexes import prepare_mirror_indexes
 from projectors.serving.moves import Move, moves_of
 from projectors.serving.position import move_parameters, read_checkpoint, take_over
 from projectors.serving.pushes import Pushes
 from projectors.serving.rebuilding import DEFAULT_POLICY, Policy, Rebuilding
 from projectors.serving.relation import forget
-from projectors.serving.schema import prepare_declared, prepare_mirror_indexes
+from projectors.serving.schema import prepare_declared
 from projectors.serving.session import connected
 from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
 from projectors.serving.translated import translated
@@ -67,8 +68,7 @@ class ServingStore:
         ``shapes``: the same tables'; ``parks``: whether a table that changed at the source is left as it stands; ``policy``:
         of rebuilds.
         """
-        self._dsn = dsn
-        self._make_kept = partial(Kept, tables, declarations, shapes, parks)
+        self._dsn, self._make_kept = dsn, partial(Kept, tables, declarations, shapes, parks)
         self._kept = self._make_kept()
         fenced = partial(self._transaction, pipelined=False, many_rows=True)
         self.rebuilding = Rebuilding(dsn, policy, transaction=fenced, take_up=self._take_up)
@@ -100,10 +100,15 @@ class ServingStore:
             fence.hold(self._connection, self._epoch)
             self._heard_at = time.monotonic()
             checkpoint = read_checkpoint(self._connection, STORE)
-            with self._transaction(pipelined=False, many_rows=True):
-                self._set_up(checkpoint)
-            self._connection.execute(self._statements.create_changed())  # at once: a transaction each, they take 40 ms
-            return checkpoint
+            self._pushes.look(self._connection)  # who watches hears of a snapshot that is to be loaded
+            self._begin(checkpoint)
+        return checkpoint
+
+    def _begin(self, checkpoint: Checkpoint) -> None:
+        with self._transaction(pipelined=False, many_rows=True):
+            self._set_up(checkpoint)
+        self._connection.execute(self._statements.create_changed())  # at once: a transaction each, they take 40 ms
+        self._pushes.told(self._connection)
 
     def _set_up(self, checkpoint: Checkpoint) -> None:
         """Bring the store in line with the source's tables and with the versions of declared tables to keep up."""
@@ -124,16 +129,13 @@ class ServingStore:
         """Keep up other versions from now on."""
         self._connection.execute(self._statements.drop_changed())
         self._kept = self._make_kept()
-        with self._transaction(pipelined=False, many_rows=True):
-            self._set_up(read_checkpoint(self._connection, STORE))
-        self._connection.execute(self._statements.create_changed())
+        self._begin(read_checkpoint(self._connection, STORE))
 
     def attend(self) -> bool:
         """See Store."""
         with translated():
             if self._pushes.look(self._connection):
                 self._take_up()
-                self._pushes.told(self._connection)
             return self.rebuilding.step(self._connection, self._kept, self._statements)
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:
@@ -251,8 +253,8 @@ class ServingStore:
         # a large batch, or each small one that follows would read through all its pages: 200 ms instead of 45.
         self._batches += 1
         relations = self._statements.relations
-        # One statement for all of them: each costs this side more than the database.
         if names := sorted(self._statements.kept.intersection(changed)):
+            # One statement for all of them: each costs this side more than the database.
             self._execute(self._statements.render(("forget", *names), lambda: forget(relations[n] for n in names)))
         if large or self._batches % _BATCHES_PER_TRUNCATE == 0:
             for name in self._statements.kept:
