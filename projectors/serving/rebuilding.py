@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -26,7 +25,7 @@ from projectors.rollup import Rollup
 from projectors.serving import rebuilds
 from projectors.serving.aside import Aside, end_orphans
 from projectors.serving.kept import Kept
-from projectors.serving.rebuilds import Candidate, Rebuild
+from projectors.serving.rebuilds import Candidate, Policy, Rebuild
 from projectors.serving.refresh import create_index, keys_statement, slice_statement
 from projectors.serving.rollup import build_rollup_statement
 from projectors.serving.schema import forget, indexes_statements, make_next, measures_of
@@ -42,17 +41,6 @@ SLICE_S = 0.2  #: what a slice is to take: for so long a commit may have to wait
 LOOK_S = 0.5  #: between two looks at what operators want
 _FEWEST, _MOST = 500, 200_000  # keys of a slice
 _NO_ROOM = (psycopg.errors.DiskFull, psycopg.errors.ConfigurationLimitExceeded)  # for a second table beside the first
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What happens by itself."""
-
-    swaps: bool = True  #: what is built because its declaration changed takes its place; else an operator says when
-    former_s: float = 3600.0  #: for so long former versions are kept up, to be rolled back to
-
-
-DEFAULT_POLICY = Policy()
 
 
 class _Failed(Exception):
@@ -273,6 +261,17 @@ class Rebuilding:
         except Undo:
             return False
         return True
+
+    def fail(self, connection: Connection, why: str) -> None:
+        """End the one under way."""
+        if self._rebuild is not None:
+            self._end(connection, self._rebuild, "failed", why)
+
+    def take_up_after(self, change: Callable[[], object]) -> None:
+        """Make a change to what is kept up."""
+        with self._transaction():
+            change()
+        self._take_up()
 
     def _end(self, connection: Connection, rebuild: Rebuild, state: str, why: str) -> None:
         logger.warning(

@@ -44,6 +44,17 @@ class Candidate:
     done: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What happens by itself."""
+
+    swaps: bool = True  #: what is built because its declaration changed takes its place; else an operator says when
+    former_s: float = 3600.0  #: for so long former versions are kept up, to be rolled back to
+
+
+DEFAULT_POLICY = Policy()
+
+
 _REBUILD: LiteralString = "select id, names, asked, state, swaps, wish, fingerprints, why from readside.rebuilds where "
 
 

@@ -28,7 +28,7 @@ def swap(connection: Connection, rebuild: Rebuild, readers: Collection[str]) -> 
     ``readers``: what reads them, or did, and was not built anew with them: it is computed anew when it is next taken up.
     """
     _hurry(connection)
-    _forget_former(connection)
+    forget_former(connection)
     kinds = _kinds(connection)
     for name in rebuild.names:
         if name in kinds:
@@ -53,7 +53,7 @@ def roll_back(connection: Connection, rebuild: Rebuild, readers: Collection[str]
     """Let the former versions serve again, or, unless that is ``wanted``, forget them. ``readers``: see swap."""
     _hurry(connection)
     if not wanted:
-        _forget_former(connection)
+        forget_former(connection)
         connection.execute("update readside.rebuilds set wish = null where id = %(id)s", {"id": rebuild.id})
         return
     kinds = _kinds(connection)
@@ -79,7 +79,8 @@ def _hurry(connection: Connection) -> None:
     connection.execute("set local lock_timeout = '250ms'")
 
 
-def _forget_former(connection: Connection) -> None:
+def forget_former(connection: Connection) -> None:
+    """Drop the former versions."""
     for name, kind in _kinds(connection).items():
         if name.endswith(FORMER):
             forget(connection, name, kind)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import psycopg
 
 from projectors.read_model import Declarations, ReadModel
-from projectors.serving.rebuilding import Policy
+from projectors.serving.rebuilds import Policy
 from tests.projectors.ratings import (
     DECLARATIONS,
     ITEM_RATINGS,
