@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import psycopg
+from pydantic import SecretStr
 
+from config.settings import Settings
 from projectors.read_model import Declarations, ReadModel
+from projectors.serving import rebuilds
 from projectors.serving.rebuilds import Policy
+from stack import rebuild
 from tests.projectors.ratings import (
     DECLARATIONS,
     ITEM_RATINGS,
@@ -239,3 +244,16 @@ def test_what_stands_still_takes_nobodys_place(shop):
     shop.project()
     assert shop.store("select parked from readside.declared where name = 'bare'") == [(None,)]
     assert shop.store("select id from read_models.bare order by 1") == [(1,), (2,), (3,)]
+
+
+def test_what_a_swap_has_changed_is_shown_from_before_to_after(shop, monkeypatch, capsys):
+    fewer = replace(SHOP_PAGE, query=SHOP_PAGE.query.replace("on s.id = a.id", "on s.id = a.id and s.id = 1"))
+    shop.declarations = with_model(SHOP_PAGE, fewer)
+    shop.project()
+    shop.declarations = DECLARATIONS
+    shop.project()
+    monkeypatch.setattr(rebuilds, "under_way", lambda connection: rebuilds.by_id(connection, 1))
+    settings = Settings(serving_dsn=SecretStr(shop.dsn), models="tests.projectors.ratings")
+    rebuild.run(settings, [], origin="mirror", yes=True, output="json")
+    (shown,) = json.loads(capsys.readouterr().out)
+    assert (shown["rows_old"], shown["rows_new"], shown["kinds"]["added"]) == (1, 2, 1)
