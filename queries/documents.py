@@ -15,7 +15,7 @@ from functools import lru_cache
 from psycopg import sql
 
 from queries import metrics
-from queries.store import Snapshot, Store, incomplete_of, require_filled, stale_read, too_many_waiting
+from queries.store import Snapshot, Store, fetched, incomplete_of, require_filled, stale_read, too_many_waiting
 from queries.tokens import Demand
 from queries.watch import COVERED
 
@@ -138,7 +138,7 @@ class Documents:
             "lsns": [token.lsn if token else None for token in tokens],
         }
         with self._store.pool.connection() as conn:
-            rows = conn.execute(_statement(view), parameters).fetchall()
+            rows = fetched(conn, _statement(view), parameters)
         require_filled(rows)
         return [
             Snapshot(as_of=as_of, end_lsn=end_lsn, covered=covered, incomplete=incomplete, rows=[(version, document)])

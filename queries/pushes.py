@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -136,14 +136,20 @@ class Pushes:
                     row = connection.execute("select readside.watch(%(model)s)", {"model": model}).fetchone()
                     if row is not None and row[0]:
                         taken_up.add(model)
+                    elif model in taken_up:  # the word came too late: what changed meanwhile may not have been named
+                        taken_up.discard(model)
+                        self._tell(Watcher.add, model, None)
             for watcher in watchers:
                 if watcher.model in taken_up and not watcher.watching:
                     self._call(watcher.begin)
             for notify in connection.notifies(timeout=ASK_S, stop_after=1):
                 told = json.loads(notify.payload)
-                for watcher in self._present():
-                    if watcher.model == told["model"]:
-                        self._call(watcher.add, told["keys"])
+                self._tell(Watcher.add, told["model"], told["keys"])
+
+    def _tell(self, change: Callable[..., None], model: str, *arguments: Any) -> None:
+        for watcher in self._present():
+            if watcher.model == model:
+                self._call(change, watcher, *arguments)
 
     def _present(self) -> list[Watcher]:
         with self._lock:

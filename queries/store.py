@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+import psycopg
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
@@ -162,12 +163,25 @@ class Store:
 
     def _fetch(self, statement: sql.Composed, parameters: Mapping[str, object]) -> Snapshot:
         with self.pool.connection() as conn:
-            rows = conn.execute(statement, parameters).fetchall()
+            rows = fetched(conn, statement, parameters)
         require_filled(rows)
         _, as_of, end_lsn, covered, incomplete = rows[0][:5]
         return Snapshot(
             as_of=as_of, end_lsn=end_lsn, covered=covered, incomplete=incomplete, rows=[row[5:] for row in rows]
         )
+
+
+def fetched(
+    conn: psycopg.Connection[Any], statement: sql.Composed | bytes, parameters: Mapping[str, object]
+) -> list[Any]:
+    """All rows of a statement that returns some."""
+    try:
+        return conn.execute(statement, parameters).fetchall()
+    except psycopg.errors.FeatureNotSupported:
+        # "cached plan must not change result type": the read model's next version has taken its place since the statement
+        # was prepared, with a column of another type.
+        conn.execute("deallocate all")
+        return conn.execute(statement, parameters).fetchall()
 
 
 def require_filled(rows: Sequence[Sequence[object]]) -> None:

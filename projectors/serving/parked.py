@@ -14,27 +14,31 @@ from projectors.serving.statements import Statements
 Connection = psycopg.Connection[Any]
 
 _POSITION = {"end_lsn": "0/0", "at": None}
+_PREPARED = b"readside_computed"
 
 
 def failing(
     connection: Connection, statements: Statements, declarations: Declarations, known: Collection[str]
 ) -> dict[str, str]:
     """Why each of the declared tables ``known`` can no longer be computed, and those that read it."""
-    made = [(declared.name, statements.build(declared), None) for declared in declarations.maintained]
-    made += [(history.name, statements.history_of_snapshot(history), _POSITION) for history in declarations.histories]
-    asked = [(name, b"explain " + statement, parameters) for name, statement, parameters in made if name in known]
-    if _why(connection, [(statement, parameters) for _, statement, parameters in asked]) is None:
-        return {}  # as nearly always: a savepoint for each of them would take three times as long
-    why = {name: _why(connection, [(statement, parameters)]) for name, statement, parameters in asked}
+    asked = {one.name: statements.build(one) for one in declarations.maintained if one.name in known}
+    bound = psycopg.ClientCursor(connection)
+    for history in declarations.histories:
+        if history.name in known:
+            asked[history.name] = bound.mogrify(statements.history_of_snapshot(history), _POSITION).encode()
+    if _why(connection, asked.values()) is None:
+        return {}  # as nearly always: one round trip
+    why = {name: _why(connection, [statement]) for name, statement in asked.items()}
     broken = {name: reason for name, reason in why.items() if reason is not None}
     return broken | readers(declarations, broken)
 
 
-def _why(connection: Connection, statements: Iterable[tuple[bytes, Mapping[str, Any] | None]]) -> str | None:
+def _why(connection: Connection, statements: Iterable[bytes]) -> str | None:
+    """What the server says of the first that it cannot compute. It resolves names and types, and plans nothing."""
+    prepared = (b"prepare %s as %s; deallocate %s" % (_PREPARED, statement, _PREPARED) for statement in statements)
     try:
         with connection.transaction():
-            for statement, parameters in statements:
-                connection.execute(statement, parameters)
+            connection.execute(b"; ".join(prepared))
     except psycopg.ProgrammingError as exc:
         return exc.diag.message_primary or type(exc).__name__
     return None

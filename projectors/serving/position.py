@@ -9,8 +9,10 @@ from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.sql import SQL
 
 from projectors.checkpoint import Checkpoint, lsn_text, lsn_value
+from projectors.declaration import fingerprint
 
 Connection = psycopg.Connection[Any]
 
@@ -19,10 +21,9 @@ _NAMED_PER_BATCH = 500
 
 def take_over(connection: Connection, store: str) -> int:
     """Make what readside keeps if it is missing, and take the store from any other projector; returns the new epoch."""
-    schema = (importlib.resources.files("projectors.serving") / "schema.sql").read_text()
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(hashtext('readside schema'))")
-        connection.execute(cast("LiteralString", schema))
+        _make_schema(connection)
         row = connection.execute(
             """
             insert into readside.checkpoint as c
@@ -35,6 +36,16 @@ def take_over(connection: Connection, store: str) -> int:
         ).fetchone()
     assert row is not None
     return row[0]
+
+
+def _make_schema(connection: Connection) -> None:
+    """Make what readside keeps, unless it is noted that this release's schema.sql did so already."""
+    schema = (importlib.resources.files("projectors.serving") / "schema.sql").read_text()
+    note = f"readside's own tables and functions, made by schema.sql {fingerprint([schema])}"
+    noted = connection.execute("select obj_description(to_regnamespace('readside'), 'pg_namespace')").fetchone()
+    if noted != (note,):
+        connection.execute(cast("LiteralString", schema))
+        connection.execute(SQL("comment on schema readside is {}").format(note))
 
 
 def read_checkpoint(connection: Connection, store: str) -> Checkpoint:

@@ -31,17 +31,18 @@ class Pushes:
         self._looked_at = 0.0
         self.models: frozenset[str] = frozenset()
 
+    def begin(self, connection: Connection) -> None:
+        """A store is opened: whoever was told that keys are named misses no commit."""
+        self.models = frozenset(_watched(connection))
+
     def look(self, connection: Connection) -> bool:
-        """Whether others are watched than before; looks no more often than LOOK_S."""
+        """Whether others are watched than before, or have to be told; looks no more often than LOOK_S."""
         if time.monotonic() - self._looked_at < LOOK_S:
             return False
         self._looked_at = time.monotonic()
-        rows = connection.execute("select model from readside.watched where until > now()").fetchall()
-        watched = frozenset(model for (model,) in rows)
-        if watched == self.models:
-            return False
-        self.models = watched
-        return True
+        watched = _watched(connection)
+        before, self.models = self.models, frozenset(watched)
+        return self.models != before or not all(watched.values())
 
     def told(self, connection: Connection) -> None:
         """Note that keys of these are named from the next commit on."""
@@ -51,6 +52,12 @@ class Pushes:
                     "update readside.watched set since = coalesce(since, clock_timestamp()) where model = any(%(models)s)",
                     {"models": sorted(self.models)},
                 )
+
+
+def _watched(connection: Connection) -> dict[str, bool]:
+    """By read model, whether those who watch it were told that its keys are named."""
+    rows = connection.execute("select model, since is not null from readside.watched where until > now()").fetchall()
+    return dict(rows)
 
 
 def push_statement(model: ReadModel, relation: Relation) -> Composed:

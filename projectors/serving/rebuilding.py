@@ -24,11 +24,12 @@ from projectors.refusal import Undo
 from projectors.rollup import Rollup
 from projectors.serving import rebuilds
 from projectors.serving.aside import Aside, end_orphans
+from projectors.serving.columns import declared_columns, measures_of
 from projectors.serving.kept import Kept
 from projectors.serving.rebuilds import Candidate, Policy, Rebuild
 from projectors.serving.refresh import create_index, keys_statement, slice_statement
 from projectors.serving.rollup import build_rollup_statement
-from projectors.serving.schema import forget, indexes_statements, make_next, measures_of
+from projectors.serving.schema import forget, indexes_statements, make_next
 from projectors.serving.statements import Statements
 from projectors.serving.swapping import roll_back, swap
 from projectors.versions import Version
@@ -134,7 +135,8 @@ class Rebuilding:
             if isinstance(declared, Rollup):
                 # At once: what a batch adds to a group that is not counted yet could not be told from what is.
                 source = statements.relations[declared.of]
-                connection.execute(build_rollup_statement(declared, measures_of(connection, declared), source))
+                measures = measures_of(declared, declared_columns(connection)[declared.reference])
+                connection.execute(build_rollup_statement(declared, measures, source))
                 for index in declared.indexes:
                     connection.execute(create_index(Identifier("rollups", declared.name), index))
             rebuilds.add_candidate(connection, name, rebuild.id, built=isinstance(declared, Rollup))

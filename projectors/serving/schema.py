@@ -16,10 +16,11 @@ from cdc.errors import Fatal
 from projectors.declaration import base_of
 from projectors.read_model import Declarations, History, ReadModel
 from projectors.rollup import Rollup
+from projectors.serving.columns import declared_columns, measures_of
 from projectors.serving.mirror_indexes import blamed, make_mirror_indexes, mirror_indexes
 from projectors.serving.refresh import create_history, create_index, create_read_model
 from projectors.serving.relation import Relation, declared_relation, no_rows
-from projectors.serving.rollup import Measures, create_rollup, key_rollup
+from projectors.serving.rollup import create_rollup, key_rollup
 from projectors.serving.values import column_type
 from projectors.versions import KINDS, Built, Version, from_json, to_json
 
@@ -82,6 +83,7 @@ def prepare_declared(
             forget(connection, name, kind)
     _prepare_extensions(connection, declarations.read_models)
     sources: dict[str, Table | Relation] = {table.mirror: table for table in tables}
+    columns = declared_columns(connection)
     made: set[str] = set()
     for declared in (*declarations.histories, *declarations.maintained):
         version = kept[declared.name]
@@ -90,10 +92,10 @@ def prepare_declared(
                 _make(connection, declared, sources, anew=declared.name in built)
             note(connection, version)
             made.add(declared.name)
+            columns = declared_columns(connection)
         if not isinstance(declared, History):
-            sources[declared.reference] = declared_relation(
-                declared.reference, [name for name, _, _ in _columns(connection, declared.reference)]
-            )
+            names = [column.name for column in columns[declared.reference]]
+            sources[declared.reference] = declared_relation(declared.reference, names)
     return frozenset(made)
 
 
@@ -103,26 +105,6 @@ def _prepare_extensions(connection: Connection, models: Iterable[ReadModel]) -> 
         for extension in sorted(set(model.extensions) - there):
             with blamed(f"{model.name} needs the extension {extension} in the serving store"):
                 connection.execute(SQL("create extension if not exists {}").format(Identifier(extension)))
-
-
-def measures_of(connection: Connection, rollup: Rollup) -> Measures:
-    """The measures of a rollup's table. Raises Fatal for one that would not be exact."""
-    columns = [column for column in _columns(connection, rollup.reference) if column[0] not in rollup.key]
-    for name, base_type, modifier in columns:
-        if base_type not in ("int2", "int4", "int8", "numeric"):
-            raise Fatal(
-                f"rollup {rollup.name}: measure {name} is {base_type}, and such sums do not come back to what they were "
-                f"when a row leaves; sum whole numbers or numeric, as in sum(x::numeric) as {name}"
-            )
-        if modifier != -1:
-            raise Fatal(
-                f"rollup {rollup.name}: measure {name} is rounded after it is summed, which does not add up; "
-                f"round each row instead, as in sum(x::numeric(12, 2)) as {name}"
-            )
-    if not columns:
-        raise Fatal(f"rollup {rollup.name} measures nothing; select count(*) or a sum beside its key")
-    numeric = tuple(name for name, base_type, _ in columns if base_type == "numeric")
-    return Measures(tuple(name for name, base_type, _ in columns if base_type != "numeric"), numeric)
 
 
 def _make(
@@ -148,7 +130,7 @@ def _make(
         source = sources[declared.of]
         rows = no_rows(source) if isinstance(source, Table) else source.rows()
         connection.execute(create_rollup(declared, rows))
-        measures_of(connection, declared)
+        measures_of(declared, declared_columns(connection)[declared.reference])
         connection.execute(key_rollup(declared))
 
 
@@ -231,17 +213,3 @@ def forget(connection: Connection, name: str, kind: str) -> None:
     """Drop a declared table, and the views that somebody made on it."""
     connection.execute(SQL("drop table if exists {} cascade").format(Identifier(f"{kind}s", name)))
     connection.execute("delete from readside.declared where name = %(name)s", {"name": name})
-
-
-def _columns(connection: Connection, reference: str) -> list[tuple[str, str, int]]:
-    """Name, type without modifiers and modifier of each column of a declared table."""
-    return connection.execute(
-        """
-        select a.attname::text, t.typname::text, a.atttypmod
-          from pg_attribute a
-          join pg_type t on t.oid = a.atttypid
-         where a.attrelid = to_regclass(%(name)s) and a.attnum > 0 and not a.attisdropped
-         order by a.attnum
-        """,
-        {"name": reference},
-    ).fetchall()

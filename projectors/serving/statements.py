@@ -7,11 +7,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.sql import SQL, Composed, Identifier
+from psycopg.sql import SQL, Composed
 
 from cdc.catalog import Table
 from projectors.read_model import Declarations, History, ReadModel
 from projectors.rollup import Rollup
+from projectors.serving.columns import declared_columns, measures_of
 from projectors.serving.difference import DifferenceStatements, difference_statements, history_of_difference
 from projectors.serving.mirror import MirrorStatements, mirror_statements
 from projectors.serving.pushes import push_statement, watched_references
@@ -24,7 +25,6 @@ from projectors.serving.refresh import (
 )
 from projectors.serving.relation import Relation, declared_relation, relation_of
 from projectors.serving.rollup import build_rollup_statement, rollup_statement
-from projectors.serving.schema import measures_of
 
 MOVE = """
     with moved as (
@@ -89,16 +89,17 @@ class Statements:
         self.difference: Mapping[str, DifferenceStatements] = _OnDemand(tables, difference_statements)
         self._declarations = declarations
         self._cache: dict[tuple[str, ...], bytes] = {}
+        columns = declared_columns(connection)
         self._columns = {
-            declared.name: self._column_names(schema, declared.name)
-            for schema, group in (
-                ("read_models", declarations.read_models),
-                ("rollups", declarations.rollups),
-                ("history", declarations.histories),
+            name: [column.name for column in columns[reference]]
+            for name, reference in (
+                *((one.name, one.reference) for one in declarations.maintained),
+                *((history.name, f"history.{history.name}") for history in declarations.histories),
             )
-            for declared in group
         }
-        self._measures = {rollup.name: measures_of(connection, rollup) for rollup in declarations.rollups}
+        self._measures = {
+            rollup.name: measures_of(rollup, columns[rollup.reference]) for rollup in declarations.rollups
+        }
         self.maintained = declarations.maintained
         self.relations: Mapping[str, Relation] = {table.mirror: relation_of(table) for table in tables} | {
             one.reference: declared_relation(one.reference, self._columns[one.name]) for one in self.maintained
@@ -187,7 +188,3 @@ class Statements:
         return self.render(
             ("differs", history.name), lambda: history_of_difference(history, self._columns[history.name], table)
         )
-
-    def _column_names(self, schema: str, name: str) -> list[str]:
-        cursor = self._connection.execute(SQL("select * from {} limit 0").format(Identifier(schema, name)))
-        return [column.name for column in cursor.description or ()]

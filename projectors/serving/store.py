@@ -98,15 +98,11 @@ class ServingStore:
             fence.hold(self._connection, self._epoch)
             self._heard_at = time.monotonic()
             checkpoint = read_checkpoint(self._connection, STORE)
-            self._pushes.look(self._connection)  # who watches hears of a snapshot that is to be loaded
-            self._begin(checkpoint)
-        return checkpoint
-
-    def _begin(self, checkpoint: Checkpoint) -> None:
-        with self._transaction(pipelined=False, many_rows=True):
-            self._set_up(checkpoint)
-        self._connection.execute(self._statements.create_changed())  # at once: a transaction each, they take 40 ms
-        self._pushes.told(self._connection)
+            self._pushes.begin(self._connection)
+            with self._transaction(pipelined=False, many_rows=True):
+                self._set_up(checkpoint)
+            self._connection.execute(self._statements.create_changed())  # at once: a transaction each, they take 40 ms
+            return checkpoint
 
     def _set_up(self, checkpoint: Checkpoint) -> None:
         """Bring the store in line with the source's tables and with the versions of declared tables to keep up."""
@@ -127,13 +123,16 @@ class ServingStore:
         """Keep up other versions from now on."""
         self._connection.execute(self._statements.drop_changed())
         self._kept = self._make_kept()
-        self._begin(read_checkpoint(self._connection, STORE))
+        with self._transaction(pipelined=False, many_rows=True):
+            self._set_up(read_checkpoint(self._connection, STORE))
+        self._connection.execute(self._statements.create_changed())
 
     def attend(self) -> bool:
         """See Store."""
         with translated():
             if self._pushes.look(self._connection):
                 self._take_up()
+                self._pushes.told(self._connection)
             return self.rebuilding.step(self._connection, self._kept, self._statements)
 
     def load(self, changes: Iterable[Sequence[Change]], checkpoint: Callable[[], Checkpoint]) -> None:

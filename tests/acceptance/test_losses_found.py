@@ -8,17 +8,21 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any, LiteralString
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Literal, LiteralString
 
 import httpx
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.sql import SQL
 
 from config.settings import Settings
 from projectors.verification.reconciler import Reconciler
 from tests.backends import Native, native_stack
 from tests.databases import eventually
+from tests.second import Copy, database, projecting
 
 FOUND_S = 60.0  # the goal: a loss is told within that
 
@@ -29,12 +33,13 @@ def stack() -> Iterator[Native]:
     yield from native_stack(verify_interval_s=2.0)
 
 
-def test_what_is_lost_or_spoiled_is_found_named_and_repaired(stack: Native) -> None:
+def test_what_is_lost_or_spoiled_is_found_named_and_repaired(stack: Native, tmp_path: Path) -> None:
     users = [new_user(stack) for _ in range(20)]
     eventually(lambda: all(is_read(stack, user) for user in users), deadline_s=40)
     a_spoiled_mirror_is_loaded_from_a_snapshot(stack, users[0])
     a_spoiled_model_is_built_anew(stack, users[1])
     a_change_that_was_lost_upstream_is_repaired_by_itself(stack, users[2])
+    a_transaction_that_a_copy_of_the_topics_lacks_is_repaired_by_itself(stack, users[3], tmp_path)
     eventually(lambda: not unverified(stack), what=lambda: str(unverified(stack)), deadline_s=120, every_s=1)
     is_well(stack)
 
@@ -76,16 +81,63 @@ def a_change_that_was_lost_upstream_is_repaired_by_itself(stack: Native, user: s
         source.execute("update users set last_name = 'Lovelace' where id = %(id)s", {"id": user})
         source.execute("alter publication readside add table public.users")
     tells(stack, "mirror.users (1 rows)")
+    with repairing(Settings(data_dir=stack.settings.data_dir)):
+        eventually(lambda: full_name(stack, user) == "Ada Lovelace", deadline_s=120, every_s=0.5)
+    is_well(stack)
+
+
+def a_transaction_that_a_copy_of_the_topics_lacks_is_repaired_by_itself(
+    stack: Native, user: str, directory: Path
+) -> None:
+    assert stack.settings.writer_dsn is not None
+    writer = stack.settings.writer_dsn.get_secret_value()
+    with (
+        closing(Copy(stack.settings, "copied")) as copy,
+        database(stack.settings, "copied") as dsn,
+        projecting(copy.settings, dsn, directory) as theirs,
+        psycopg.connect(dsn, autocommit=True) as store,
+    ):
+        eventually(lambda: last_name(store, user) == "Byron", deadline_s=FOUND_S, every_s=0.5)
+        with psycopg.connect(writer) as source:
+            (xid,) = source.execute("select pg_current_xact_id()::text::bigint").fetchone() or (0,)
+            copy.missing.add(xid)
+            source.execute("update users set last_name = 'King' where id = %(id)s", {"id": user})
+        eventually(lambda: full_name(stack, user) == "Ada King", what="the stack's own store has it")
+        # The snapshot that it asks for is the stack's, and reaches the copy too.
+        with repairing(theirs.model_copy(update={"topic_prefix": stack.settings.topic_prefix})):
+            eventually(lambda: differing(store, "found") == 1, deadline_s=FOUND_S, every_s=0.5)
+            eventually(lambda: last_name(store, user) == "King", deadline_s=120, every_s=0.5)
+            eventually(lambda: differing(store, "repaired") == 1, deadline_s=FOUND_S, every_s=0.5)
+
+
+def last_name(store: psycopg.Connection[Any], user: str) -> str | None:
+    try:
+        row = store.execute("select last_name from mirror.users where id = %(id)s", {"id": user}).fetchone()
+    except psycopg.errors.UndefinedTable:
+        return None
+    return row and row[0]
+
+
+def differing(store: psycopg.Connection[Any], counted: Literal["found", "repaired"]) -> int:
+    """Rows of users, since ever."""
+    row = store.execute(
+        SQL("select {} from readside.verified where name = 'mirror.users'").format(SQL(counted))
+    ).fetchone()
+    return row[0] if row else 0
+
+
+@contextmanager
+def repairing(settings: Settings) -> Iterator[None]:
+    """Verify and repair what is found while the block runs."""
     stop = threading.Event()
-    settings = Settings(data_dir=stack.settings.data_dir, verify_repair=True, verify_interval_s=1.0)
-    thread = threading.Thread(target=Reconciler(settings, stop).run)
+    often = settings.model_copy(update={"verify_repair": True, "verify_interval_s": 1.0})
+    thread = threading.Thread(target=Reconciler(often, stop).run)
     thread.start()
     try:
-        eventually(lambda: full_name(stack, user) == "Ada Lovelace", deadline_s=120, every_s=0.5)
+        yield
     finally:
         stop.set()
         thread.join()
-    is_well(stack)
 
 
 def new_user(stack: Native) -> str:

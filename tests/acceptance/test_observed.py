@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, LiteralString
 
@@ -20,16 +18,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.sql import SQL, Identifier
 
 from config.settings import Settings
-from projectors import run
-from projectors.metrics import Metrics
-from projectors.tracing import Traces
 from stack.dead_letters import settle
 from tests.backends import PARKED, Native, Stack
 from tests.databases import eventually
 from tests.observability import expressions, metrics_in
+from tests.second import database, projecting
 
 #: Told only while WAL piles up, of the disk of a server of this machine, or while a read model is built anew.
 SOMETIMES = {
@@ -114,7 +109,7 @@ def test_an_idle_database_lets_wal_go_that_others_of_its_server_write(stack: Sta
     if not isinstance(stack, Native):
         pytest.skip("it makes a database beside the captured one; run it with --stack=native")
     stack.wait_healthy()
-    with database(stack, "beside") as dsn, psycopg.connect(dsn, autocommit=True) as other:
+    with database(stack.settings, "beside") as dsn, psycopg.connect(dsn, autocommit=True) as other:
         other.execute("create table filler (text text)")
         before = confirmed(other, stack)
         other.execute("insert into filler select repeat(md5(i::text), 30) from generate_series(1, 20_000) i")
@@ -136,7 +131,7 @@ def test_the_trace_of_a_write_is_linked_from_the_span_that_projects_it(stack: St
     stack.wait_healthy()
     spans, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
-    with database(stack, "traced") as dsn, projecting(stack, dsn, tmp_path, provider):
+    with database(stack.settings, "traced") as dsn, projecting(stack.settings, dsn, tmp_path, provider):
         eventually(
             lambda: mirrored(dsn, "select 1 from mirror.users limit 1") is not None, what="it streams", deadline_s=60
         )
@@ -153,38 +148,6 @@ def test_the_trace_of_a_write_is_linked_from_the_span_that_projects_it(stack: St
 
 def linked(spans: InMemorySpanExporter) -> list[str]:
     return [f"{link.context.trace_id:032x}" for span in spans.get_finished_spans() for link in span.links]
-
-
-@contextmanager
-def projecting(stack: Native, dsn: str, directory: Path, provider: TracerProvider) -> Iterator[None]:
-    """A second projector of the stack's topics, in a thread, into an empty store."""
-    settings = stack.settings.model_copy(update={"serving_dsn": secret(dsn), "data_dir": directory})
-    metrics, stop = Metrics("serving"), threading.Event()
-    metrics.traces = Traces("serving", provider)
-    thread = threading.Thread(target=run.serving, args=(settings, stop, metrics))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(60)
-
-
-def secret(dsn: str) -> Any:
-    return Settings(serving_dsn=dsn).serving_dsn  # pyright: ignore[reportArgumentType]
-
-
-@contextmanager
-def database(stack: Native, name: str) -> Iterator[str]:
-    """A database of the test's own on the stack's server; its libpq URL."""
-    assert stack.settings.admin_dsn is not None
-    dsn = stack.settings.admin_dsn.get_secret_value()
-    with psycopg.connect(dsn, autocommit=True) as admin:
-        admin.execute(SQL("create database {}").format(Identifier(name)))
-        try:
-            yield dsn.rpartition("/")[0] + f"/{name}"
-        finally:
-            admin.execute(SQL("drop database {} with (force)").format(Identifier(name)))
 
 
 def mirrored(dsn: str, query: LiteralString, **parameters: str) -> Any:

@@ -88,6 +88,25 @@ def test_a_key_too_long_for_a_notification_is_not_named_and_stops_nothing(rating
     assert listener.heard() == [("kind_page", None)]
 
 
+def test_a_projector_that_begins_names_the_keys_of_its_first_commit(rating_pipeline, listener, monkeypatch):
+    listener.watch("item_page")
+    rating_pipeline.project().close()
+    assert listener.watch("item_page") is True
+    monkeypatch.setattr(pushes, "LOOK_S", 1e9)  # it has no time to look before
+    rating_pipeline.commit(rated(3, 1, 5))
+    rating_pipeline.project().close()
+    assert ("item_page", [["3"]]) in listener.heard()
+
+
+def test_who_lets_go_and_comes_again_between_two_looks_is_told_again(rating_pipeline, listener, store_rows):
+    listener.watch("item_page")
+    rating_pipeline.project().close()
+    store_rows("delete from readside.watched returning 1")
+    assert listener.watch("item_page") is False
+    rating_pipeline.project().close()
+    assert listener.watch("item_page") is True
+
+
 def test_nobody_watches_what_is_no_read_model(listener):
     assert listener.watch("item_ratings") is None
     assert listener.watch("nothing; drop table x") is None

@@ -51,6 +51,16 @@ def test_the_lag_is_never_negative(api: Api, projector: Projector) -> None:
     assert api.get("/orders").headers["Readside-Lag-Ms"] == "0"
 
 
+def test_no_read_fails_when_a_next_version_gives_a_column_another_type(api: Api, projector: Projector) -> None:
+    projector.put("order_details", id=7, version=3, document=ORDER)
+    projector.put("order_list_item", id=7, user_id=1, status="paid", placed_at="2026-01-01", document=ORDER)
+    paths = ("/orders/7", "/orders")
+    before = [api.get(path).status_code for path in paths for _ in range(30)]  # prepared on every connection by now
+    projector.conn.execute("alter table read_models.order_details alter version type int")
+    projector.conn.execute("alter table read_models.order_list_item alter placed_at type timestamp")
+    assert [api.get(path).status_code for path in paths for _ in range(30)] == before
+
+
 def test_an_unknown_id_is_not_found(api: Api, projector: Projector) -> None:
     projector.apply("0/200", order_details={"id": 7, "version": 1}, user_profile={"id": 7, "version": 1})
     for id in ("8", "x", "-7", "07", "7.0", "9" * 30, "9223372036854775808", "%F0%9F%98%80", "0", "%D9%A7", "7%00"):
