@@ -13,8 +13,15 @@ StoreName = Literal["serving", "analytics"]
 NEXT: Final = "__next"
 FORMER: Final = "__former"
 
-_READ = re.compile(r'\b(mirror|rollups|read_models)\.(?:(\w+)|"((?:[^"]|"")+)")')
 _NO_CODE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
+#: Finds what is no code too, so that a name in there is passed over: without any group.
+_READ = re.compile(rf'{_NO_CODE.pattern}|\b(mirror|rollups|read_models)\.(?:(\w+)|"((?:[^"]|"")+)")', re.DOTALL)
+_BEHIND = re.compile(r'(?:\s|--[^\n]*|/\*.*?\*/)*([."]|\w*)', re.DOTALL)
+#: What may stand behind a table that has no alias; every other word is one.
+_NO_ALIAS = frozenset(
+    "cross except fetch for full group having inner intersect join left limit natural offset on order right tablesample "  # noqa: SIM905
+    "union using where window".split()
+)
 
 
 class DeclarationError(TypeError):
@@ -23,7 +30,9 @@ class DeclarationError(TypeError):
 
 def relations(text: str) -> frozenset[str]:
     """What SQL reads, named as declarations do: ``T`` for mirror.T, ``rollups.R``, ``read_models.M``."""
-    names = {(schema, word.lower() or quoted.replace('""', '"')) for schema, word, quoted in _READ.findall(text)}
+    names = {
+        (schema, word.lower() or quoted.replace('""', '"')) for schema, word, quoted in _READ.findall(text) if schema
+    }
     return frozenset(name if schema == "mirror" else f"{schema}.{name}" for schema, name in names)
 
 
@@ -38,12 +47,21 @@ def code(sql: str) -> str:
 
 
 def renamed(sql: str, names: Mapping[str, str]) -> str:
-    """SQL that reads other declared tables than it says: by their names, in any case."""
+    """SQL that reads other declared tables than it says: by their names, in any case. Columns are called as before."""
 
     def other(found: re.Match[str]) -> str:
         schema, word, quoted = found.groups()
-        name = names.get(word.lower() if word else quoted.replace('""', '"'))
-        return found[0] if name is None or schema == "mirror" else f"{schema}.{name}"
+        if schema is None or schema == "mirror":
+            return found[0]
+        name = word.lower() if word else quoted.replace('""', '"')
+        if name not in names:
+            return found[0]
+        behind = _BEHIND.match(sql, found.end())
+        follows = behind[1].lower() if behind else ""
+        if follows == ".":
+            return name
+        alias = f" as {name}" if not follows or follows in _NO_ALIAS else ""
+        return f"{schema}.{names[name]}{alias}"
 
     return _READ.sub(other, sql)
 

@@ -21,7 +21,7 @@ from projectors import registry
 from projectors.checkpoint import Store
 from projectors.loop import Projector
 from projectors.metrics import Metrics
-from projectors.serving.rebuilding import Policy
+from projectors.serving.rebuilds import Policy
 from projectors.serving.store import ServingStore
 from projectors.watch import watching
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from graphlib import TopologicalSorter
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, cast
 
@@ -46,7 +47,7 @@ class Versions:
     #: Of those that are built anew, each after what it reads: the next version by the name that it is to serve under.
     renewed: Mapping[str, Version] = field(default_factory=dict[str, Version])
     declarations: Declarations = field(default_factory=Declarations)
-    #: What the code declares otherwise, and is not built because that was refused before.
+    #: What the code declares otherwise, or anew, and is not built because that was refused before.
     refused: frozenset[str] = frozenset()
 
     @property
@@ -61,11 +62,13 @@ def versions(
     *,
     asked: Collection[str] = (),
     refused: Mapping[str, Collection[str]] = MappingProxyType({}),
+    building: Mapping[str, str] = MappingProxyType({}),
 ) -> Versions:
     """What to keep up, given what the code declares and the tables that are there.
 
     ``asked``: what is built anew although its declaration is the same; ``refused``: by name, the fingerprints that were
-    rolled back, which are not built again unless they are asked for. A next version is kept up from when its table is made.
+    rolled back, which are not built again unless they are asked for; ``building``: those of the rebuild under way. A next
+    version is kept up from when its table is made, if just those are still to be built.
     """
     now = code.fingerprints()
     written: dict[str, Declared] = {one.name: one for one in (*code.histories, *code.maintained)}
@@ -78,33 +81,47 @@ def versions(
         return _versions(
             {name: Version(declaration=w, written=w, fingerprint=now[name]) for name, w in written.items()}
         )
-    back = {name for name in changed if now[name] in refused.get(name, ()) and name not in asked}
-    renewed = _renewed(code, (changed - back) | (set(asked) & now.keys()), built)
+    olds = {name: old for name in changed if (old := built[name].declaration) is not None}
+    # A rebuild of what it reads may renew an old version as it is.
+    wished = {name for name in asked if name not in changed or building.get(name) != built[name].fingerprint}
+    back = {name for name in now if now[name] in refused.get(name, ()) and name not in wished}
+    back = {name for name in back if name in changed or name not in built}
+    # Nor is what reads one that is not there.
+    back |= set(_with_readers(back - built.keys(), written | {name: olds[name] for name in back & changed}))
+    wanted = {name: olds.get(name, one) if name in back else one for name, one in written.items()}
+    wanted = {name: one for name, one in wanted.items() if name not in back or name in built}
+    renewed = _with_readers((changed - back) | (set(asked) & wanted.keys()), wanted)
     kept: dict[str, Version] = {}
-    for name, one in written.items():
-        old = built[name].declaration if name in changed else None
-        if old is not None:
-            kept[name] = Version(declaration=old, written=old, fingerprint=built[name].fingerprint)
-        elif name in built or (name not in renewed and now[name] not in refused.get(name, ())):
+    for name, one in wanted.items():
+        if name in changed:
+            kept[name] = Version(declaration=olds[name], written=olds[name], fingerprint=built[name].fingerprint)
+        elif name in built or name not in renewed:
             kept[name] = Version(declaration=one, written=one, fingerprint=now[name])
     kept |= _of_a_set(FORMER, {base_of(n): b for n, b in built.items() if n.endswith(FORMER)})
     names = {name: f"{name}{NEXT}" for name in renewed}
     nexts = {
-        name: Version(declaration=_under(written[name], names), written=written[name], fingerprint=now[name])
+        name: Version(
+            declaration=_under(wanted[name], names),
+            written=wanted[name],
+            fingerprint=built[name].fingerprint if name in back else now[name],
+        )
         for name in renewed
     }
-    begun = [name for name in renewed if names[name] in built]
-    if all(built[names[name]].fingerprint == now[name] for name in begun):
-        kept |= {names[name]: nexts[name] for name in begun}
+    if building == {name: version.fingerprint for name, version in nexts.items()}:
+        kept |= {names[name]: nexts[name] for name in renewed if names[name] in built}
     _complete(kept, built)
     return replace(_versions(kept, nexts), refused=frozenset(back))
 
 
-def _renewed(code: Declarations, names: Collection[str], built: Mapping[str, Built]) -> tuple[str, ...]:
-    """These, all that read one of them, and what is new and reads one of those, in the order in which they are built."""
-    references = {one.reference for one in code.maintained if one.name in names}
-    readers = code.readers_of(references) | set(names)
-    return tuple(one.name for one in code.maintained if one.name in readers)
+def _with_readers(names: Collection[str], declared: Mapping[str, Declared]) -> tuple[str, ...]:
+    """These and all that read one of them, in the order in which they are built. What happened is not built anew."""
+    reads = {name: _reads(one) & declared.keys() for name, one in declared.items()}
+    order = [n for n in TopologicalSorter(reads).static_order() if not isinstance(declared[n], History)]
+    found = set(names)
+    for name in order:
+        if reads[name] & found:
+            found.add(name)
+    return tuple(name for name in order if name in found)
 
 
 def _of_a_set(suffix: str, built: Mapping[str, Built]) -> dict[str, Version]:

@@ -32,11 +32,16 @@ class Watcher:
         self.model = model
         self.woken = asyncio.Event()
         self.watching = False  #: keys are named of every commit from now on
+        self._begun = False
         self._keys: dict[str, Any] | None = {}
 
     def begin(self) -> None:
-        """Keys are named from now on."""
-        self.watching = True
+        """Keys are named from now on; of what was named before, some may not have been heard."""
+        if self.watching:
+            return
+        if self._begun:
+            self._keys = None
+        self.watching = self._begun = True
         self.woken.set()
 
     def add(self, keys: list[list[str]] | None) -> None:
@@ -117,7 +122,7 @@ class Pushes:
                     extra={"action": "pushes_lost", "error": type(error).__name__, "retry_s": PAUSE_S},
                 )
                 for watcher in self._present():
-                    self._call(watcher.add, None)
+                    watcher.watching = False
                 self._stopping.wait(PAUSE_S)
 
     def _follow(self, connection: psycopg.Connection[Any]) -> None:

@@ -17,17 +17,18 @@ Connection = psycopg.Connection[Any]
 
 
 def versions_compared(
-    connection: Connection, declarations: Declarations, names: Sequence[str], suffix: str
+    connection: Connection, declarations: Declarations, names: Sequence[str], *, old: str = "", new: str = ""
 ) -> list[Comparison]:
-    """The version that serves against another one, for each read model among these that has both."""
+    """One version against another, for each read model among these that has both; ``old``, ``new``: what stands behind its
+    name, nothing for the one that serves."""
     there = {
         name
         for (name,) in connection.execute("select name from readside.declared where kind = 'read_model'").fetchall()
     }
     return [
-        compare(connection, model.name, model.name, f"{model.name}{suffix}", model.key)
+        compare(connection, model.name, f"{model.name}{old}", f"{model.name}{new}", model.key)
         for model in declarations.read_models
-        if model.name in names and {model.name, f"{model.name}{suffix}"} <= there
+        if model.name in names and {f"{model.name}{old}", f"{model.name}{new}"} <= there
     ]
 
 

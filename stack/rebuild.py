@@ -70,8 +70,8 @@ def run(settings: Settings, names: Sequence[str], *, origin: Origin, yes: bool, 
                 "with `readside rebuild --cancel`"
             )
         built = _see_built(connection, rebuild.id)
-        other = FORMER if built.state == "swapped" else NEXT
-        found = versions_compared(connection, _declared(settings), built.names, other)
+        old, new = (FORMER, "") if built.state == "swapped" else ("", NEXT)
+        found = versions_compared(connection, _declared(settings), built.names, old=old, new=new)
         show(found, output)
         if built.swaps:
             _see(connection, built.id, "swapped")
@@ -107,7 +107,7 @@ def roll_back(settings: Settings, names: Sequence[str], *, yes: bool, output: Ou
                 f"there is no former version of {', '.join(names) or 'anything'}: it is kept for "
                 f"{settings.rebuild_former_s:g} s (READSIDE_REBUILD_FORMER_S), and of the last rebuild alone"
             )
-        found = versions_compared(connection, _declared(settings), last.names, FORMER)
+        found = versions_compared(connection, _declared(settings), last.names, new=FORMER)
         show(found, output)
         if not _agreed(f"Let the former versions of {', '.join(last.names)} serve again?", yes):
             return 1

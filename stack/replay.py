@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Generator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -34,6 +35,7 @@ from stack.serving_store import serving_dsn
 from stack.terminal import talk
 
 _LOOK_S = 0.5
+_CATCH_UP_S = 60.0
 
 
 def require_history(settings: Settings) -> None:
@@ -69,7 +71,30 @@ def compared_with_replay(settings: Settings, names: Collection[str]) -> list[Ver
 
 
 class _Replayed(Source):
-    """The replayed mirror as the side that is right; its moments are the store's own."""
+    """The replayed mirror as the side that is right; its moments are the store's own.
+
+    A source is never behind what is compared with it, so each moment comes when the replay has got where the store stands.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], store: Serving) -> None:
+        super().__init__(connection)
+        self._store = store
+
+    @contextmanager
+    def _moment(self) -> Generator[None]:
+        wanted, began = self._store.position(), time.monotonic()
+        while self._position() < wanted:
+            if time.monotonic() - began > _CATCH_UP_S:
+                raise Transient(
+                    f"the replay stays behind the serving store; it has not caught up in {_CATCH_UP_S:.0f} s"
+                )
+            time.sleep(_LOOK_S)
+        with super()._moment():
+            yield
+
+    def _position(self) -> int:
+        with self._connection.transaction():
+            return self._lsn()
 
     def _lsn(self) -> int:
         row = self._connection.execute(_POSITION).fetchone()
@@ -152,7 +177,8 @@ def _compared(settings: Settings, dsn: str, tables: list[Table]) -> list[Verdict
         psycopg.connect(dsn, options=SESSION) as replayed,
         psycopg.connect(serving_dsn(settings), autocommit=True, options=SESSION) as serving,
     ):
-        sides = Sides(_Replayed(replayed), {"serving": Serving(serving)})
+        store = Serving(serving)
+        sides = Sides(_Replayed(replayed, store), {"serving": store})
         oracles = (oracle_of_table(table) for table in tables)
         return [compare(sides, replace(oracle, expected=oracle.stored)) for oracle in oracles]
 

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.sql import Composed
 
 _NAME = "readside rebuild aside"
-_OPTIONS = "-c jit=off -c work_mem=64MB -c maintenance_work_mem=128MB"
+_OPTIONS = "-c timezone=UTC -c jit=off -c work_mem=64MB -c maintenance_work_mem=128MB"
 
 
 def end_orphans(connection: psycopg.Connection[Any]) -> None:

@@ -11,6 +11,7 @@ from psycopg.sql import SQL
 
 from projectors.checkpoint import Checkpoint, lsn_text
 from projectors.serving.kept import Kept
+from projectors.serving.pushes import announce
 from projectors.serving.statements import Statements
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def build(
             stored = statements.relations[declared.reference].stored
             connection.execute(SQL("delete from {}").format(stored))
             connection.execute(statements.build(declared))
+    announce(connection, names)
 
 
 def moment(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def compare(connection: Connection, model: str, old: str, new: str, key: Sequenc
     left, right = _types(connection, old), _types(connection, new)
     only_old = tuple(name for name in left if name not in right)
     only_new = tuple(name for name in right if name not in left)
-    if not set(key) <= left.keys() or _key(connection, old) != tuple(key):
+    if _key(connection, old) != tuple(key) or _key(connection, new) != tuple(key):
         row = connection.execute(
             SQL("select (select count(*) from {}), (select count(*) from {})").format(_table(old), _table(new))
         ).fetchone()

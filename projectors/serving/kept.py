@@ -11,11 +11,12 @@ import psycopg
 from cdc.catalog import Table
 from cdc.shapes import Shapes
 from projectors.alteration import Plan, require_tables, with_missing
+from projectors.declaration import NEXT, base_of
 from projectors.parking import parked_with, without
 from projectors.read_model import Declarations, History
 from projectors.serving.following import follow_source, make_anew, remember, remembered
 from projectors.serving.parked import failing, note_parked
-from projectors.serving.rebuilds import asked_names, refused_fingerprints
+from projectors.serving.rebuilds import asked_names, building_fingerprints, refused_fingerprints
 from projectors.serving.schema import read_built, remember_declarations, require_unambiguous
 from projectors.serving.statements import Statements
 from projectors.versions import Versions, versions
@@ -49,7 +50,8 @@ class Kept:
     def follow(self, connection: Connection, *, first: bool) -> None:
         """Bring the mirror in line with the source's tables; ``first``: the store holds nothing yet."""
         built, asked, refused = read_built(connection), asked_names(connection), refused_fingerprints(connection)
-        self.versions = versions(self._code, built, asked=asked, refused=refused)
+        building = building_fingerprints(connection)
+        self.versions = versions(self._code, built, asked=asked, refused=refused, building=building)
         for name in sorted(self.versions.refused):
             logger.warning(
                 "a read model stays as it was declared before: its new declaration was rolled back, cancelled or failed",
@@ -83,6 +85,17 @@ class Kept:
         mirrors = {self.tables[name].mirror for name in self.plan.doubts}
         told = {history.name for history in self.declarations.histories if history.of in mirrors}
         return self.declarations.readers_of(mirrors) | told
+
+    def next_standing_still(self, names: Collection[str]) -> str | None:
+        """Why the next version of one of these cannot be kept up."""
+        why = {name: self.stands_still.get(f"{name}{NEXT}") for name in names}
+        return next((f"{name}: {reason}" for name, reason in why.items() if reason is not None), None)
+
+    def other_readers(self, names: Collection[str]) -> frozenset[str]:
+        """What reads one of these, or something that does, by the name that serves, and is none of them."""
+        references = {f"{schema}.{name}" for schema in ("read_models", "rollups") for name in names}
+        readers = self.versions.declarations.readers_of(references) - set(names)
+        return frozenset(name for name in readers if name == base_of(name))
 
     def make_doubtful_anew(self, connection: Connection) -> list[Table]:
         """Give the mirrors of tables in doubt the source's columns, for a snapshot to fill; returns the tables."""

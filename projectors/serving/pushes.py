@@ -88,6 +88,18 @@ def push_statement(model: ReadModel, relation: Relation) -> Composed:
     )
 
 
+def announce(connection: Connection, names: Collection[str]) -> None:
+    """Tell who watches one of these that any of its rows may have changed."""
+    connection.execute(
+        """
+        select pg_notify(%(channel)s, jsonb_build_object('model', model, 'keys', null)::text)
+          from readside.watched
+         where model = any(%(names)s) and until > now()
+        """,
+        {"channel": CHANNEL, "names": list(names)},
+    )
+
+
 def watched_references(models: Collection[str]) -> frozenset[str]:
     """As declarations name them."""
     return frozenset(f"read_models.{name}" for name in models)

@@ -12,22 +12,21 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 
 from cdc.errors import Fatal
-from projectors.declaration import NEXT
-from projectors.read_model import ReadModel
+from projectors.declaration import NEXT, listed
+from projectors.read_model import History, ReadModel
 from projectors.refusal import Undo
 from projectors.rollup import Rollup
 from projectors.serving import rebuilds
 from projectors.serving.aside import Aside, end_orphans
 from projectors.serving.columns import declared_columns, measures_of
 from projectors.serving.kept import Kept
-from projectors.serving.rebuilds import Candidate, Rebuild
+from projectors.serving.rebuilds import Candidate, Policy, Rebuild
 from projectors.serving.refresh import create_index, keys_statement, slice_statement
 from projectors.serving.rollup import build_rollup_statement
 from projectors.serving.schema import forget, indexes_statements, make_next
@@ -43,17 +42,6 @@ SLICE_S = 0.2  #: what a slice is to take: for so long a commit may have to wait
 LOOK_S = 0.5  #: between two looks at what operators want
 _FEWEST, _MOST = 500, 200_000  # keys of a slice
 _NO_ROOM = (psycopg.errors.DiskFull, psycopg.errors.ConfigurationLimitExceeded)  # for a second table beside the first
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What happens by itself."""
-
-    swaps: bool = True  #: what is built because its declaration changed takes its place; else an operator says when
-    former_s: float = 3600.0  #: for so long former versions are kept up, to be rolled back to
-
-
-DEFAULT_POLICY = Policy()
 
 
 class _Failed(Exception):
@@ -123,8 +111,8 @@ class Rebuilding:
             if candidate is None:
                 self._begin(connection, statements, version, name, rebuild)
                 return True
-            if f"{name}{NEXT}" in kept.stands_still:
-                raise _Failed(f"{name}: {kept.stands_still[f'{name}{NEXT}']}")
+            if still := kept.next_standing_still(rebuild.names):
+                raise _Failed(still)
             if candidate.state != "built":
                 return self._advance(connection, statements, candidate, version)
         with self._transaction():
@@ -137,6 +125,9 @@ class Rebuilding:
         self, connection: Connection, statements: Statements, version: Version, name: str, rebuild: Rebuild
     ) -> None:
         logger.info("building a next version", extra={"action": "rebuild_begun", "model": name})
+        assert not isinstance(version.declaration, History)
+        if lacking := version.declaration.sources - statements.relations.keys():
+            raise _Failed(f"{name} reads {listed(lacking)}, which stands still")
 
         def make() -> None:
             declared = version.declaration
@@ -210,16 +201,20 @@ class Rebuilding:
         self._looked_at = time.monotonic()
         self._reread(connection)
         rebuild = self._rebuild
+        last = rebuilds.latest_swapped(connection, self._policy.former_s)
         if rebuild is None:
-            return self._look_back(connection)
-        if rebuild.wish == "cancel":
-            self._end(connection, rebuild, "cancelled", "an operator cancelled it")
+            return self._look_back(connection, kept, last)
+        if rebuild.wish == "cancel" or (last is not None and last.wish == "roll back"):
+            self._end(connection, rebuild, "cancelled", "an operator cancelled it, or rolls back what it follows")
         elif rebuild.state == "asked":
             self._take_up()
             if self._rebuild is not None and self._rebuild.state == "asked":
                 self._end(connection, self._rebuild, "failed", "none of that is declared")
+        elif rebuild.state == "built" and (still := kept.next_standing_still(rebuild.names)):
+            self._end(connection, rebuild, "failed", still)
         elif rebuild.state == "built" and (rebuild.swaps or rebuild.wish == "swap"):
-            if self._at_once(lambda: swap(connection, rebuild)):
+            readers = kept.other_readers(rebuild.names)
+            if self._at_once(lambda: swap(connection, rebuild, readers)):
                 logger.info(
                     "rebuild took its place", extra={"action": "rebuild_swapped", "models": list(rebuild.names)}
                 )
@@ -228,11 +223,11 @@ class Rebuilding:
             return False
         return True
 
-    def _look_back(self, connection: Connection) -> bool:
-        last = rebuilds.latest_swapped(connection, self._policy.former_s)
+    def _look_back(self, connection: Connection, kept: Kept, last: Rebuild | None) -> bool:
         if last is None or last.wish not in ("roll back", "forget"):
             return False
-        if self._at_once(lambda: roll_back(connection, last, wanted=last.wish == "roll back")):
+        readers = kept.other_readers(last.names)
+        if self._at_once(lambda: roll_back(connection, last, readers, wanted=last.wish == "roll back")):
             logger.info(
                 "former versions are settled", extra={"action": f"rebuild_{last.wish}", "models": list(last.names)}
             )
@@ -268,6 +263,17 @@ class Rebuilding:
         except Undo:
             return False
         return True
+
+    def fail(self, connection: Connection, why: str) -> None:
+        """End the one under way."""
+        if self._rebuild is not None:
+            self._end(connection, self._rebuild, "failed", why)
+
+    def take_up_after(self, change: Callable[[], object]) -> None:
+        """Make a change to what is kept up."""
+        with self._transaction():
+            change()
+        self._take_up()
 
     def _end(self, connection: Connection, rebuild: Rebuild, state: str, why: str) -> None:
         logger.warning(

@@ -44,6 +44,17 @@ class Candidate:
     done: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What happens by itself."""
+
+    swaps: bool = True  #: what is built because its declaration changed takes its place; else an operator says when
+    former_s: float = 3600.0  #: for so long former versions are kept up, to be rolled back to
+
+
+DEFAULT_POLICY = Policy()
+
+
 _REBUILD: LiteralString = "select id, names, asked, state, swaps, wish, fingerprints, why from readside.rebuilds where "
 
 
@@ -97,7 +108,8 @@ def latest_swapped(connection: Connection, former_s: float) -> Rebuild | None:
         return cursor.execute(
             """
             select id, names, asked, state, swaps, fingerprints, why,
-                   coalesce(wish, case when ended_at < now() - make_interval(secs => %(former_s)s) then 'forget' end) as wish
+                   case when wish in ('roll back', 'forget') then wish
+                        when ended_at < now() - make_interval(secs => %(former_s)s) then 'forget' end as wish
               from readside.rebuilds
              where id = (select max(id) from readside.rebuilds where state in ('swapped', 'rolled back'))
                and state = 'swapped'
@@ -111,6 +123,12 @@ def asked_names(connection: Connection) -> frozenset[str]:
     """What an operator wants built anew, although its declaration may be the same."""
     rebuild = under_way(connection)
     return frozenset(rebuild.names) if rebuild is not None and rebuild.asked else frozenset()
+
+
+def building_fingerprints(connection: Connection) -> Mapping[str, str]:
+    """Of what is being built, by name."""
+    rebuild = under_way(connection)
+    return rebuild.fingerprints if rebuild is not None else {}
 
 
 def refused_fingerprints(connection: Connection) -> dict[str, set[str]]:
@@ -184,11 +202,16 @@ def begin(connection: Connection, renewed: Mapping[str, Version], *, swaps: bool
 
 
 def move(connection: Connection, rebuild: int, state: str, why: str | None = None) -> None:
-    """Note what became of it."""
+    """Note what became of it. What serves by the same declaration was built anew alone: that is not refused with it."""
     connection.execute(
         """
-        update readside.rebuilds
-           set state = %(state)s, wish = case when %(state)s = 'built' then wish end, why = %(why)s,
+        update readside.rebuilds r
+           set fingerprints = case when %(state)s in ('cancelled', 'failed', 'rolled back') then (
+                   select coalesce(jsonb_object_agg(f.key, f.value), '{}')
+                     from jsonb_each_text(r.fingerprints) f
+                    where not exists (select from readside.declared d where d.name = f.key and d.fingerprint = f.value))
+                   else fingerprints end,
+               state = %(state)s, wish = case when %(state)s = 'built' then wish end, why = %(why)s,
                built_at = case when %(state)s = 'built' then now() else built_at end,
                ended_at = case when %(state)s = 'built' then null else now() end
          where id = %(id)s

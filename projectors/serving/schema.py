@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, LiteralString
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
 from cdc.catalog import Column, Table
 from cdc.errors import Fatal
-from projectors.declaration import base_of, fingerprint
+from projectors.declaration import base_of
 from projectors.read_model import Declarations, History, ReadModel
 from projectors.rollup import Rollup
 from projectors.serving.columns import declared_columns, measures_of
-from projectors.serving.refresh import create_history, create_index, create_read_model, index_of
+from projectors.serving.mirror_indexes import blamed, make_mirror_indexes, mirror_indexes
+from projectors.serving.refresh import create_history, create_index, create_read_model
 from projectors.serving.relation import Relation, declared_relation, no_rows
 from projectors.serving.rollup import create_rollup, key_rollup
 from projectors.serving.values import column_type
 from projectors.versions import KINDS, Built, Version, from_json, to_json
 
 Connection = psycopg.Connection[Any]
+
+_NAMED_INDEX = re.compile(r'\bconstraint\s+(\w+|"[^"]+")\s+(?=primary\b|unique\b|exclude\b)', re.IGNORECASE)
 
 
 def require_unambiguous(tables: Sequence[Table]) -> None:
@@ -65,40 +68,6 @@ def _prepare_enum(connection: Connection, column: Column) -> None:
             connection.execute(SQL("alter type {} add value {} {}").format(column_type(column), label, beside))
 
 
-def prepare_mirror_indexes(
-    connection: Connection, declarations: Declarations, old: Collection[str] = frozenset()
-) -> None:
-    """Make the indexes on the mirror that read models ask for, and drop those that none asks for any more.
-
-    ``old``: models of which the code declares another version by now; an index that cannot be made for one is left out.
-    """
-    wanted: dict[str, tuple[str, str, LiteralString]] = {
-        f"declared_{fingerprint((table, index))}": (model.name, table, index)
-        for model in declarations.read_models
-        for table in model.mirror_indexes
-        for index in model.mirror_indexes[table]
-    }
-    rows = connection.execute(
-        r"select indexname from pg_indexes where schemaname = 'mirror' and indexname like 'declared\_%'"
-    ).fetchall()
-    there = {name for (name,) in rows}
-    for name in there - wanted.keys():
-        connection.execute(SQL("drop index {}").format(Identifier("mirror", name)))
-    for name, (model, table, index) in wanted.items():
-        if name in there:
-            continue
-        create = SQL("create index {} on {} {}").format(
-            Identifier(name), Identifier("mirror", table), SQL(index_of(index))
-        )
-        with (
-            suppress(psycopg.ProgrammingError)
-            if model in old
-            else _blamed(f"{model} asks for an index on mirror.{table}"),
-            connection.transaction(),
-        ):
-            connection.execute(create)
-
-
 def prepare_declared(
     connection: Connection, tables: Sequence[Table], declarations: Declarations, kept: Mapping[str, Version]
 ) -> frozenset[str]:
@@ -112,14 +81,14 @@ def prepare_declared(
     for name, kind, _ in rows:
         if name not in kept and kind != "history":
             forget(connection, name, kind)
-    _prepare_extensions(connection, declarations)
+    _prepare_extensions(connection, declarations.read_models)
     sources: dict[str, Table | Relation] = {table.mirror: table for table in tables}
     columns = declared_columns(connection)
     made: set[str] = set()
     for declared in (*declarations.histories, *declarations.maintained):
         version = kept[declared.name]
         if built.get(declared.name) != version.fingerprint:
-            with _blamed(declared.name):
+            with blamed(declared.name):
                 _make(connection, declared, sources, anew=declared.name in built)
             note(connection, version)
             made.add(declared.name)
@@ -130,11 +99,11 @@ def prepare_declared(
     return frozenset(made)
 
 
-def _prepare_extensions(connection: Connection, declarations: Declarations) -> None:
+def _prepare_extensions(connection: Connection, models: Iterable[ReadModel]) -> None:
     there = {name for (name,) in connection.execute("select extname from pg_extension").fetchall()}
-    for model in declarations.read_models:
+    for model in models:
         for extension in sorted(set(model.extensions) - there):
-            with _blamed(f"{model.name} needs the extension {extension} in the serving store"):
+            with blamed(f"{model.name} needs the extension {extension} in the serving store"):
                 connection.execute(SQL("create extension if not exists {}").format(Identifier(extension)))
 
 
@@ -166,12 +135,20 @@ def _make(
 
 
 def make_next(connection: Connection, version: Version, relations: Mapping[str, Relation]) -> None:
-    """Make the table of a next version, empty and without indexes but its key's. Raises Fatal for a mistake in it."""
+    """Make the table of a next version, empty and without indexes but its key's, and what else it needs.
+
+    Raises Fatal for a mistake in it.
+    """
     declared = version.declaration
     assert not isinstance(declared, History)
-    connection.execute(SQL("drop table if exists {}").format(Identifier(*declared.reference.split("."))))
-    with _blamed(base_of(declared.name)):
-        _make(connection, replace(declared, indexes=()), relations, anew=False)
+    bare = replace(declared, indexes=())
+    if isinstance(bare, ReadModel):
+        _prepare_extensions(connection, [bare])
+        make_mirror_indexes(connection, [bare], mirror_indexes(connection), ())
+        # Names of indexes are the schema's, and those of the table that serves are taken.
+        bare = replace(bare, columns=cast("LiteralString", _NAMED_INDEX.sub("", bare.columns)))
+    with blamed(base_of(declared.name)):
+        _make(connection, bare, relations, anew=False)
     note(connection, version)
 
 
@@ -233,14 +210,6 @@ def remember_declarations(connection: Connection, kept: Mapping[str, Version]) -
 
 
 def forget(connection: Connection, name: str, kind: str) -> None:
-    """Drop a declared table."""
-    connection.execute(SQL("drop table if exists {}").format(Identifier(f"{kind}s", name)))
+    """Drop a declared table, and the views that somebody made on it."""
+    connection.execute(SQL("drop table if exists {} cascade").format(Identifier(f"{kind}s", name)))
     connection.execute("delete from readside.declared where name = %(name)s", {"name": name})
-
-
-@contextmanager
-def _blamed(name: str) -> Generator[None]:
-    try:
-        yield
-    except (psycopg.ProgrammingError, psycopg.NotSupportedError) as exc:  # the latter: an extension that is not there
-        raise Fatal(f"{name}: {exc.diag.message_primary} ({exc.sqlstate}); correct the declaration") from exc

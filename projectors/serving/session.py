@@ -17,6 +17,10 @@ _OPTIONS = (
     "enable_mergejoin=off",
     # A first load waits for Kafka inside its transaction.
     "idle_in_transaction_session_timeout=0",
+    # What a query makes a text of, a time above all, is the same whoever computes it: batch, rebuild or verification.
+    "timezone=UTC",
+    "datestyle=ISO,MDY",
+    "intervalstyle=postgres",
     # Values of type money come as the source holds them under this setting (cdc/connector.toml).
     "lc_monetary=C",
 )

@@ -11,38 +11,37 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, LiteralString
 
-from psycopg.sql import SQL
-
 from cdc.assembler import Partition, Transaction
 from cdc.catalog import Table
 from cdc.change import Change
 from cdc.errors import Refused
 from cdc.shapes import Shapes
 from projectors.batch import Segment, net_changes
-from projectors.checkpoint import Checkpoint, lsn_text
+from projectors.checkpoint import Checkpoint
 from projectors.letters import Asked, DeadLetter
 from projectors.read_model import Declarations, ReadModel
 from projectors.refusal import RecordOf, Undo, refused_among
 from projectors.serving import fence, letters
 from projectors.serving.building import build, moment
+from projectors.serving.changed import Changed
+from projectors.serving.giving_up import give_up
 from projectors.serving.kept import Kept
 from projectors.serving.loading import Loading
+from projectors.serving.mirror_indexes import prepare_mirror_indexes
 from projectors.serving.moves import Move, moves_of
 from projectors.serving.position import move_parameters, read_checkpoint, take_over
 from projectors.serving.pushes import Pushes
-from projectors.serving.rebuilding import DEFAULT_POLICY, Policy, Rebuilding
-from projectors.serving.relation import forget
-from projectors.serving.schema import prepare_declared, prepare_mirror_indexes
+from projectors.serving.rebuilding import Rebuilding
+from projectors.serving.rebuilds import DEFAULT_POLICY, Policy
+from projectors.serving.recent import Recent
+from projectors.serving.schema import prepare_declared
 from projectors.serving.session import connected
-from projectors.serving.statements import MOVE, PRUNE, REMEMBER, REQUIRE_EPOCH, Statements
+from projectors.serving.statements import MOVE, REQUIRE_EPOCH, Statements
 from projectors.serving.translated import translated
 from projectors.tally import Counts
 
 STORE = "serving"
 
-_PRUNE_INTERVAL_S = 10.0
-_REMEMBERED_PER_BATCH = 1_000
-_BATCHES_PER_TRUNCATE = 1_000
 _LARGE_BATCH = 10_000  # changes that leave more behind than truncating costs
 _FEW_CHANGES = 500
 _CHANGES_PER_SEGMENT = 20_000
@@ -67,13 +66,12 @@ class ServingStore:
         ``shapes``: the same tables'; ``parks``: whether a table that changed at the source is left as it stands; ``policy``:
         of rebuilds.
         """
-        self._dsn = dsn
-        self._make_kept = partial(Kept, tables, declarations, shapes, parks)
+        self._dsn, self._make_kept = dsn, partial(Kept, tables, declarations, shapes, parks)
         self._kept = self._make_kept()
         fenced = partial(self._transaction, pipelined=False, many_rows=True)
         self.rebuilding = Rebuilding(dsn, policy, transaction=fenced, take_up=self._take_up)
         self._pushes = Pushes(fenced)
-        self._pruned_at, self._batches = 0.0, 0
+        self._recent, self._changed = Recent(), Changed()
         self._prepared = True  # whether statements are planned once, for few rows
 
     @property
@@ -153,7 +151,7 @@ class ServingStore:
                 build(self._connection, self._kept, self._statements, names, position)
             else:
                 changed = self._refresh(loading.compare(moment(position)))
-                self._forget(changed, large=True)
+                self._changed.forget(self._execute, self._statements, changed, large=True)
                 names = declared.readers_of(anew) | self._kept.stale
                 build(self._connection, self._kept, self._statements, names, position)
             self._move(position)
@@ -180,16 +178,36 @@ class ServingStore:
         moves: Iterable[tuple[Collection[str], Iterable[Move]]],
         checkpoint: Checkpoint,
     ) -> None:
-        many_rows = count > _FEW_CHANGES
+        try:
+            self._move_to(transactions, count, moves, checkpoint)
+        except Refused:
+            # For a version that does not serve, or not for long, nothing is to stop.
+            attempt = partial(self._move_to, transactions, count, self._moves(transactions), checkpoint)
+            if not give_up(self._connection, self._kept, self.rebuilding, attempt):
+                raise
+            self._apply(transactions, count, self._moves(transactions), checkpoint)
+
+    def _move_to(
+        self,
+        transactions: Sequence[Transaction],
+        count: int,
+        moves: Iterable[tuple[Collection[str], Iterable[Move]]],
+        checkpoint: Checkpoint,
+        begun: Callable[[str], object] | None = None,
+    ) -> None:
+        """``begun``: is told what is computed, one after the other; then nothing is kept of it. Raises Undo."""
+        many_rows = count > _FEW_CHANGES or begun is not None
         touched: set[str] = set()
         # Pipelined statements would pile up on this side, so a large transaction is sent one segment after the other.
         with self._transaction(pipelined=not many_rows, many_rows=many_rows):
             for tables, of_segment in moves:
                 self._run(of_segment)
                 touched.update(tables)
-            changed = self._refresh(self._kept.tables[name] for name in touched)
-            self._forget(changed, large=count > _LARGE_BATCH)
-            self._remember(transactions)
+            changed = self._refresh((self._kept.tables[name] for name in touched), begun)
+            if begun is not None:
+                raise Undo
+            self._changed.forget(self._execute, self._statements, changed, large=count > _LARGE_BATCH)
+            self._recent.remember(self._execute, transactions)
             self._move(checkpoint, transactions)
 
     def refused(self, changes: Iterable[Change]) -> Mapping[RecordOf, str]:
@@ -233,11 +251,13 @@ class ServingStore:
         for move in moves:
             self._execute(move.render(), None if move.rows is None else {"rows": move.rows})
 
-    def _refresh(self, tables: Iterable[Table]) -> Collection[str]:
+    def _refresh(self, tables: Iterable[Table], begun: Callable[[str], object] | None = None) -> Collection[str]:
         """Bring everything that reads ``tables`` to where they are; returns the relations of which rows changed."""
         changed = {table.mirror for table in tables}
         for declared in self._kept.declarations.maintained:
             if not changed.isdisjoint(declared.sources):
+                if begun is not None:
+                    begun(declared.name)
                 self._execute(self._statements.refresh(declared, changed))
                 for copy in self._statements.copies(declared, changed):
                     self._execute(copy)
@@ -245,27 +265,6 @@ class ServingStore:
                 if declared.name in self._pushes.models and isinstance(declared, ReadModel):
                     self._execute(self._statements.push(declared))
         return changed
-
-    def _forget(self, changed: Collection[str], *, large: bool) -> None:
-        # Deleted, not ON COMMIT DELETE ROWS: that truncates the files of every such table at each commit, 5 ms for
-        # fifteen. What deletes leave behind is pruned as the pages are used again, and truncated now and then; at once after
-        # a large batch, or each small one that follows would read through all its pages: 200 ms instead of 45.
-        self._batches += 1
-        relations = self._statements.relations
-        # One statement for all of them: each costs this side more than the database.
-        if names := sorted(self._statements.kept.intersection(changed)):
-            self._execute(self._statements.render(("forget", *names), lambda: forget(relations[n] for n in names)))
-        if large or self._batches % _BATCHES_PER_TRUNCATE == 0:
-            for name in self._statements.kept:
-                self._execute(SQL("truncate {}").format(relations[name].changed).as_bytes(self._connection))
-
-    def _remember(self, transactions: Sequence[Transaction]) -> None:
-        latest = transactions[-_REMEMBERED_PER_BATCH:]
-        by_xid = {transaction.xid: lsn_text(transaction.end_lsn) for transaction in latest}
-        self._execute(REMEMBER, {"xids": list(by_xid), "lsns": list(by_xid.values())})
-        if time.monotonic() - self._pruned_at > _PRUNE_INTERVAL_S:
-            self._execute(PRUNE)
-            self._pruned_at = time.monotonic()
 
     def _move(self, checkpoint: Checkpoint, transactions: Sequence[Transaction] = ()) -> None:
         self._execute(MOVE, move_parameters(STORE, checkpoint, [transaction.xid for transaction in transactions]))

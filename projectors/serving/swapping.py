@@ -5,6 +5,7 @@ Inside a transaction of the store's. Whoever reads sees either all the old table
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from psycopg.sql import SQL, Identifier
 
 from projectors.declaration import FORMER, NEXT
 from projectors.serving import rebuilds
+from projectors.serving.pushes import announce
 from projectors.serving.rebuilds import Rebuild
 from projectors.serving.schema import forget
 
@@ -20,10 +22,13 @@ Connection = psycopg.Connection[Any]
 _SCHEMAS = {"read_model": "read_models", "rollup": "rollups"}
 
 
-def swap(connection: Connection, rebuild: Rebuild) -> None:
-    """Let the next versions serve. Raises LockNotAvailable when readers are in the way for long."""
+def swap(connection: Connection, rebuild: Rebuild, readers: Collection[str]) -> None:
+    """Let the next versions serve. Raises LockNotAvailable when readers are in the way for long.
+
+    ``readers``: what reads them, or did, and was not built anew with them: it is computed anew when it is next taken up.
+    """
     _hurry(connection)
-    _forget_former(connection)
+    forget_former(connection)
     kinds = _kinds(connection)
     for name in rebuild.names:
         if name in kinds:
@@ -40,21 +45,33 @@ def swap(connection: Connection, rebuild: Rebuild) -> None:
         )
     rebuilds.forget_candidates(connection)
     rebuilds.move(connection, rebuild.id, "swapped")
+    _fall_behind(connection, readers)
+    announce(connection, rebuild.names)
 
 
-def roll_back(connection: Connection, rebuild: Rebuild, *, wanted: bool) -> None:
-    """Let the former versions serve again, or, unless that is ``wanted``, forget them."""
+def roll_back(connection: Connection, rebuild: Rebuild, readers: Collection[str], *, wanted: bool) -> None:
+    """Let the former versions serve again, or, unless that is ``wanted``, forget them. ``readers``: see swap."""
     _hurry(connection)
     if not wanted:
-        _forget_former(connection)
+        forget_former(connection)
         connection.execute("update readside.rebuilds set wish = null where id = %(id)s", {"id": rebuild.id})
         return
     kinds = _kinds(connection)
     for name in rebuild.names:
-        forget(connection, name, kinds[name])
+        if name in kinds:  # it is declared still
+            forget(connection, name, kinds[name])
         if f"{name}{FORMER}" in kinds:
             _rename(connection, kinds[f"{name}{FORMER}"], f"{name}{FORMER}", name)
     rebuilds.move(connection, rebuild.id, "rolled back")
+    _fall_behind(connection, readers)
+    announce(connection, rebuild.names)
+
+
+def _fall_behind(connection: Connection, readers: Collection[str]) -> None:
+    connection.execute(
+        "update readside.declared set parked = 'what it reads was replaced' where name = any(%(names)s) and parked is null",
+        {"names": list(readers)},
+    )
 
 
 def _hurry(connection: Connection) -> None:
@@ -62,7 +79,8 @@ def _hurry(connection: Connection) -> None:
     connection.execute("set local lock_timeout = '250ms'")
 
 
-def _forget_former(connection: Connection) -> None:
+def forget_former(connection: Connection) -> None:
+    """Drop the former versions."""
     for name, kind in _kinds(connection).items():
         if name.endswith(FORMER):
             forget(connection, name, kind)

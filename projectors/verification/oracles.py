@@ -112,7 +112,12 @@ def next_bound(table: Table, after: Bound | None, rows: int) -> tuple[LiteralStr
          order by {", ".join(_order(table))} limit 1 offset %(rows)s
     """
     parameters = {f"after_{number}": value for number, value in enumerate(after or ())}
-    return cast("LiteralString", statement), {**parameters, "rows": rows - 1}
+    return with_parameters(cast("LiteralString", statement)), {**parameters, "rows": rows - 1}
+
+
+def with_parameters(statement: LiteralString) -> LiteralString:
+    """A statement for execution with parameters, %(name)s: any other per cent sign is one of the text."""
+    return cast("LiteralString", re.sub(r"%(?!\([a-z]+(_\d+)?\)s)", "%%", statement))
 
 
 def _order(table: Table) -> list[str]:
@@ -135,8 +140,8 @@ def recomputing(model: ReadModel, columns: Mapping[str, str]) -> LiteralString:
         f"select * from (with changed as (select * from {_stored(source)}) select * from ({query}\n) k) keys"
         for source, query in model.affected_by.items()
     )
-    key = ", ".join(model.key)
-    first = model.key[0]
+    names = [_quoted(name) for name in model.key]
+    key, first = ", ".join(names), names[0]
     # As the stored table's types have it: what is rounded on the way in is no difference.
     fresh = {name: f"f.{_quoted(name)}::{kind}" for name, kind in columns.items()}
     stored = {name: f"t.{_quoted(name)}" for name in columns}
@@ -149,7 +154,7 @@ def recomputing(model: ReadModel, columns: Mapping[str, str]) -> LiteralString:
         with affected ({key}) as (select distinct * from ({keys}) keys),
              fresh as ({model.query}),
              wrong as (
-                select {", ".join(f"coalesce(f.{name}, t.{name}) as {name}" for name in model.key)},
+                select {", ".join(f"coalesce(f.{name}, t.{name}) as {name}" for name in names)},
                        case when t.{first} is null then 'missing'
                             when f.{first} is null then 'unexpected'
                             else 'different' end as kind,
@@ -157,7 +162,7 @@ def recomputing(model: ReadModel, columns: Mapping[str, str]) -> LiteralString:
                             then concat_ws(' ', null, {differing or "null"}) end as differing
                   from fresh f
                   full join {model.reference if model.store == "serving" else model.name} t
-                    on {" and ".join(f"f.{name} = t.{name}" for name in model.key)}
+                    on {" and ".join(f"f.{name} = t.{name}" for name in names)}
                  where f.{first} is null or t.{first} is null
                     or row({", ".join(fresh.values())})::varchar is distinct from row({", ".join(stored.values())})::varchar)
         select (select count(*) from fresh) as total, w.* from (select 1) one left join wrong w on true

@@ -42,7 +42,9 @@ class Reconciler:
     def __init__(self, settings: Settings, stop: threading.Event) -> None:
         self._settings = settings
         self._stop = stop
-        self._declared = registry.load(settings.models).read_models
+        declarations = registry.load(settings.models)
+        self._declared = declarations.read_models
+        self._fingerprints = declarations.of_store("serving").fingerprints()
         self._rounds = 0
         self._attempts: Counter[str] = Counter()
         self._asked_at: int | None = None  # the generation of the snapshot that was to be replaced
@@ -64,10 +66,11 @@ class Reconciler:
         tables = read_tables(source_dsn(self._settings), self._settings.publication, self._settings.tables)
         with reading(self._settings) as sides, closing(results.connected(self._settings)) as store:
             results.prepare(store)
-            results.keep_only(
-                store, [f"mirror.{table.mirror}" for table in tables] + [model.name for model in self._declared]
-            )
-            excused = results.excused(store)
+            # What serves is another version: it is being built anew, or was rolled back.
+            otherwise = results.built_otherwise(store, self._fingerprints)
+            names = [model.name for model in self._declared if model.name not in otherwise]
+            results.keep_only(store, [f"mirror.{table.mirror}" for table in tables] + names)
+            excused = results.excused(store) | otherwise
             lost = self._tables(sides, store, [table for table in tables if table.qualified not in excused])
             wrong = self._models(sides, store, excused)
             if self._settings.verify_repair and not self._stop.is_set():
@@ -76,7 +79,8 @@ class Reconciler:
     def _tables(self, sides: Sides, store: results.Connection, tables: Sequence[Table]) -> list[Verdict]:
         found: list[Verdict] = []
         for table in tables:
-            if (verdict := self._table(sides, table)) is not None:
+            verdict = self._table(sides, table)
+            if verdict is not None and not (verdict.differences and table.qualified in results.excused(store)):
                 self._note(store, verdict)
                 found.append(verdict)
         return [verdict for verdict in found if verdict.differences]
@@ -105,12 +109,14 @@ class Reconciler:
             began = time.monotonic()
             try:
                 verdict = compare(sides, Recomputation(model))
-            except (Fatal, Transient, psycopg.errors.UndefinedTable, httpx.HTTPError) as exc:
-                # Too large for the limits of ad hoc SQL, not built yet, or its store is not there.
+            except (Fatal, Transient, psycopg.ProgrammingError, psycopg.DataError, httpx.HTTPError) as exc:
+                # Too large for the limits of ad hoc SQL, not built yet, or its store is not there; the others are verified.
                 logger.info(
                     "a model is not verified in this round",
                     extra={"action": "verify_skipped", "model": model.name, "why": _why(exc)},
                 )
+                continue
+            if verdict.differences and model.name in results.excused(store):
                 continue
             self._note(store, verdict)
             found.append(verdict)
@@ -147,21 +153,21 @@ class Reconciler:
         """Ask for a snapshot where the mirror is wrong; where it is right, for models to be built anew from it."""
         if lost:
             generation = results.generation(store)
-            if generation != self._asked_at and (names := self._attempted(lost)):
+            if generation != self._asked_at and (names := self._untried(lost)):
                 ask_snapshot(self._settings)
                 self._asked_at = generation
+                self._attempts.update(names)
                 logger.warning("a snapshot is asked for", extra={"action": "repair_asked", "tables": names})
-        elif names := self._attempted([verdict for verdict in wrong if is_rebuilt(verdict.store)]):
+        elif names := self._untried([verdict for verdict in wrong if is_rebuilt(verdict.store)]):
             rebuild = ask_rebuild(self._settings, store, names)
+            self._attempts.update(names)
             logger.warning(
                 "models are built anew", extra={"action": "repair_asked", "models": names, "rebuild": rebuild}
             )
 
-    def _attempted(self, verdicts: Sequence[Verdict]) -> list[str]:
-        """Those that are to be repaired, noted as tried once more."""
-        names = [verdict.model for verdict in verdicts if self._attempts[verdict.model] < _ATTEMPTS]
-        self._attempts.update(names)
-        return names
+    def _untried(self, verdicts: Sequence[Verdict]) -> list[str]:
+        """Those that are to be repaired once more."""
+        return [verdict.model for verdict in verdicts if self._attempts[verdict.model] < _ATTEMPTS]
 
     def _rest(self, spent_s: float) -> None:
         share = self._settings.verify_share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import psycopg
@@ -88,6 +88,12 @@ def excused(store: Connection) -> frozenset[str]:
         """
     ).fetchall()
     return frozenset(name for (name,) in rows)
+
+
+def built_otherwise(store: Connection, fingerprints: Mapping[str, str]) -> frozenset[str]:
+    """The names of the serving store's models that were built from another declaration than the code's."""
+    rows = store.execute("select name, fingerprint from readside.declared").fetchall()
+    return frozenset(name for name, built in rows if fingerprints.get(name, built) != built)
 
 
 def generation(store: Connection) -> int:

@@ -19,7 +19,7 @@ from projectors.checkpoint import lsn_value
 from projectors.declaration import StoreName
 from projectors.read_model import ReadModel
 from projectors.verification.checksums import Checksums, checksums, range_of
-from projectors.verification.oracles import SESSION, Check, Oracle
+from projectors.verification.oracles import SESSION, Check, Oracle, with_parameters
 
 _BUSY_S = 20.0
 
@@ -253,7 +253,7 @@ def _checksums(connection: psycopg.Connection[Any], oracle: Oracle, query: Liter
 
 def _rows(connection: psycopg.Connection[Any], oracle: Oracle, query: LiteralString, part: Part) -> Rows:
     if isinstance(part, Ranges):
-        where: Composed = SQL("{} = any(%(ranges)s)").format(SQL(range_of(oracle.key)))
+        where: Composed = SQL("{} = any(%(ranges)s)").format(SQL(with_parameters(range_of(oracle.key))))
         asked: dict[str, Any] = {"ranges": list(part.of)}
     else:
         asked = {f"key_{number}": [key[number] for key in part] for number in range(len(oracle.key))}
@@ -263,7 +263,7 @@ def _rows(connection: psycopg.Connection[Any], oracle: Oracle, query: LiteralStr
             for name, values in asked.items()
         )
         where = SQL("({}) in (select * from unnest({}))").format(
-            SQL(", ").join(Identifier(name) for name in oracle.key), SQL(", ").join(lists)
+            SQL(", ").join(Identifier(name.replace("%", "%%")) for name in oracle.key), SQL(", ").join(lists)
         )
     statement = SQL("select * from ({}) r where {}").format(_text(oracle, query), where)
     width = len(oracle.key)
@@ -273,7 +273,7 @@ def _rows(connection: psycopg.Connection[Any], oracle: Oracle, query: LiteralStr
 
 def _text(oracle: Oracle, query: LiteralString) -> SQL:
     """What is run with parameters; one without any of its own has its percent signs doubled."""
-    return SQL(query if oracle.parameters else query.replace("%", "%%"))
+    return SQL(with_parameters(query) if oracle.parameters else query.replace("%", "%%"))
 
 
 def _row(values: Sequence[Any]) -> Row:

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from projectors.serving import rebuilds
-from projectors.serving.rebuilding import Policy
+from projectors.serving.rebuilds import Policy
 from projectors.serving.store import ServingStore
 from tests.projectors.ratings import DECLARATIONS
 

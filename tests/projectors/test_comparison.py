@@ -61,3 +61,8 @@ def test_rows_of_different_keys_are_only_counted(two):
 def test_a_model_of_nothing_but_its_key(two):
     found = two("id int primary key", "(1)", "(2)")("id")
     assert found.kinds == {"added": 1, "removed": 1, "changed": 0}
+
+
+def test_a_version_of_another_key_is_only_counted(two):
+    found = two("id int primary key, a int", "(1, 1)", "(1, 1), (2, 1)", "number int primary key, a int")("id")
+    assert found.kinds is None and (found.rows_old, found.rows_new) == (1, 2)

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from projectors.read_model import Declarations
-from projectors.serving.rebuilding import Policy
+from projectors.serving.rebuilds import Policy
 from tests.projectors.ratings import (
     DECLARATIONS,
     ITEM_PAGE,
