@@ -185,6 +185,14 @@ class Settings(BaseSettings):
         default=0.5, ge=0, description="Least seconds between two commits of the analytics projector."
     )
 
+    analytics_nice: int = Field(
+        default=10,
+        ge=0,
+        le=19,
+        description="How far the analytics projector steps back where processors are short, as nice(1) counts: screens come "
+        "first.",
+    )
+
     analytics_copy_interval_s: float = Field(
         default=2.5,
         gt=0,

@@ -27,13 +27,13 @@ def main() -> int:
         sys.stderr.write("usage: python -m projectors serving|analytics\n")
         return 64
     configure_logging()
-    if sys.argv[1] == "analytics":
-        os.nice(10)  # screens come first: on a small machine analytics takes what they leave
     logger = logging.getLogger("projectors")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     settings = Settings()
+    if sys.argv[1] == "analytics":
+        os.nice(settings.analytics_nice)
     configure_tracing(settings, f"readside-projector-{sys.argv[1]}")
     run.settle()
     metrics = Metrics(sys.argv[1])

@@ -85,7 +85,7 @@ class Breakable(Native):
 def breakable(**given: Any) -> Iterator[Breakable]:
     """One of its own with these settings, healthy; it ends with the iteration."""
     with directories.temporary("faults") as directory, ExitStack() as held:
-        settings = Settings(data_dir=directory, java_class_cache=False, **given)
+        settings = Settings(data_dir=directory, java_class_cache=False, analytics_nice=0, **given)
         disks = held.enter_context(_disks(directory))
         supervisor = spawn(
             [sys.executable, "-m", __name__, "", "auto"],

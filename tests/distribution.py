@@ -20,8 +20,13 @@ STACK = (
     "tests/browser/test_stack.py",
     "tests/cdc/test_control.py",
     "tests/cdc/test_faithful.py",
+    "tests/cdc/test_readers.py",
     "tests/containers/test_compose.py",
+    "tests/stack/dash/test_app.py",
     "tests/stack/test_doctor.py",
+    "tests/stack/test_models.py",
+    "tests/stack/test_tail.py",
+    "tests/stack/test_trace.py",
     "tests/stack/test_whole.py",
 )
 #: The longest of the others begin first, so that no worker is left alone with one at the end.
@@ -58,6 +63,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long modules first; pytest-randomly's order among the others, and among tests."""
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()) and not item.nodeid.startswith(STACK):
+            raise pytest.UsageError(f"{item.nodeid} asks for the whole stack; name its module in {__name__}.STACK")
     items.sort(key=lambda item: _rank(item.nodeid))
 
 

@@ -75,9 +75,8 @@ class _Mirrored:
     declarations: Declarations = field(compare=False)  #: which the fingerprints stand for
 
 
-@lru_cache(
-    maxsize=2
-)  # asked at every opening of a store, and a projector opens it again whenever something was not there
+# Asked at every opening of a store, and a projector opens it again whenever something was not there.
+@lru_cache(maxsize=2)
 def _why_each(mirrored: _Mirrored) -> Mapping[str, str]:
     """Asked of a database of its own: an error in the store's would end the transaction that asks."""
     declarations, found = mirrored.declarations, dict[str, str]()

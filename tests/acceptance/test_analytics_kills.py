@@ -13,7 +13,9 @@ SEED = 4711
 def test_fifty_kills_of_the_analytics_projector_tear_lose_and_double_nothing() -> None:
     with (
         directories.temporary("kills") as directory,
-        running(Settings(data_dir=directory, java_class_cache=False), only=kills.OTHERS, ports="auto") as stack,
+        running(
+            Settings(data_dir=directory, java_class_cache=False, analytics_nice=0), only=kills.OTHERS, ports="auto"
+        ) as stack,
     ):
         outcome = kills.disturb(stack, kills=50, seed=SEED)
     assert outcome.clean, outcome
