@@ -13,6 +13,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import NewTopic
 from opentelemetry.sdk.trace import TracerProvider
 from psycopg.sql import SQL, Identifier
+from pydantic import SecretStr
 
 from cdc.catalog import control_topic, message_topic, topics_of, transaction_topic
 from cdc.errors import Transient
@@ -41,7 +42,8 @@ def projecting(
     settings: Settings, dsn: str, directory: Path, provider: TracerProvider | None = None
 ) -> Iterator[Settings]:
     """A projector in a thread, into an empty store; yields its settings."""
-    theirs = settings.model_copy(update={"serving_dsn": Settings(serving_dsn=dsn).serving_dsn, "data_dir": directory})  # pyright: ignore[reportArgumentType]
+    stored = SecretStr(dsn)
+    theirs = settings.model_copy(update={"serving_dsn": stored, "queries_dsn": stored, "data_dir": directory})
     metrics, stop = Metrics("serving"), threading.Event()
     metrics.traces = None if provider is None else Traces("serving", provider)
 

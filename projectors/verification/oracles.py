@@ -11,6 +11,7 @@ from typing import LiteralString, TypeAlias, cast
 from cdc.catalog import Table
 from projectors.declaration import StoreName, is_declared
 from projectors.read_model import ReadModel
+from projectors.rollup import Rollup
 
 # A row's text is compared, so both sides' sessions must write values alike.
 SESSION = (
@@ -40,12 +41,12 @@ class Oracle:
 
 @dataclass(frozen=True, slots=True)
 class Recomputation:
-    """A model's own query for all keys, beside what is stored, in one snapshot of its store.
+    """A model's own query for all keys, or a rollup's over all rows, beside what is stored, in one snapshot of its store.
 
-    It shows a model that was not kept up; that the mirror is what the source says is another check's to show.
+    It shows what was not kept up; that the mirror is what the source says is another check's to show.
     """
 
-    model: ReadModel
+    model: ReadModel | Rollup
 
     @property
     def name(self) -> str:
@@ -131,17 +132,13 @@ def _marks(table: Table, name: str) -> list[str]:
     return [f"%({name}_{number})s::{kinds[key]}" for number, key in enumerate(table.key)]
 
 
-def recomputing(model: ReadModel, columns: Mapping[str, str]) -> LiteralString:
+def recomputing(model: ReadModel | Rollup, columns: Mapping[str, str]) -> LiteralString:
     """The statement of a `Recomputation`: SQL that both stores read. ``columns``: the stored table's, with their types.
 
     Its rows are (count of all, key columns, what is wrong, the columns that differ); one with nulls when nothing is.
     """
-    keys = "\n union all \n".join(
-        f"select * from (with changed as (select * from {_stored(source)}) select * from ({query}\n) k) keys"
-        for source, query in model.affected_by.items()
-    )
     names = [_quoted(name) for name in model.key]
-    key, first = ", ".join(names), names[0]
+    first = names[0]
     # As the stored table's types have it: what is rounded on the way in is no difference.
     fresh = {name: f"f.{_quoted(name)}::{kind}" for name, kind in columns.items()}
     stored = {name: f"t.{_quoted(name)}" for name in columns}
@@ -151,8 +148,7 @@ def recomputing(model: ReadModel, columns: Mapping[str, str]) -> LiteralString:
         if name not in model.key
     )
     statement = f"""
-        with affected ({key}) as (select distinct * from ({keys}) keys),
-             fresh as ({model.query}),
+        with {_computed(model) if isinstance(model, ReadModel) else _counted(model, columns)},
              wrong as (
                 select {", ".join(f"coalesce(f.{name}, t.{name}) as {name}" for name in names)},
                        case when t.{first} is null then 'missing'
@@ -161,13 +157,38 @@ def recomputing(model: ReadModel, columns: Mapping[str, str]) -> LiteralString:
                        case when t.{first} is not null and f.{first} is not null
                             then concat_ws(' ', null, {differing or "null"}) end as differing
                   from fresh f
-                  full join {model.reference if model.store == "serving" else model.name} t
+                  full join {model.reference if model.store == "serving" or isinstance(model, Rollup) else model.name} t
                     on {" and ".join(f"f.{name} = t.{name}" for name in names)}
                  where f.{first} is null or t.{first} is null
                     or row({", ".join(fresh.values())})::varchar is distinct from row({", ".join(stored.values())})::varchar)
         select (select count(*) from fresh) as total, w.* from (select 1) one left join wrong w on true
     """
     return cast("LiteralString", statement)
+
+
+def _computed(model: ReadModel) -> str:
+    keys = "\n union all \n".join(
+        f"select * from (with changed as (select * from {_stored(source)}) select * from ({query}\n) k) keys"
+        for source, query in model.affected_by.items()
+    )
+    key = ", ".join(map(_quoted, model.key))
+    return f"affected ({key}) as (select distinct * from ({keys}) keys), fresh as ({model.query})"
+
+
+def _counted(rollup: Rollup, columns: Mapping[str, str]) -> str:
+    measures = {name: f"coalesce({_quoted(name)}, 0)" for name in columns if name not in rollup.key}
+    measured = [
+        f"{f'trim_scale({value})' if columns[name] == 'numeric' else value} as {_quoted(name)}"
+        for name, value in measures.items()
+    ]
+    return f"""
+        fresh as (
+            with changed as (select * from {_stored(rollup.of)})
+            select {", ".join([*map(_quoted, rollup.key), *measured])}
+              from ({rollup.query}) q
+             where {" and ".join(f"{_quoted(name)} is not null" for name in rollup.key)}
+               and ({" or ".join(f"{value} <> 0" for value in measures.values())}))
+    """
 
 
 def _stored(source: str) -> str:

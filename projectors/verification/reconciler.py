@@ -23,6 +23,7 @@ from cdc.snapshots import source_dsn
 from config.settings import Settings
 from projectors import registry
 from projectors.read_model import ReadModel
+from projectors.rollup import Rollup
 from projectors.verification import results
 from projectors.verification.comparing import Verdict, compare, together
 from projectors.verification.oracles import Bound, Recomputation, is_sliced, next_bound, oracle_of_table
@@ -43,8 +44,11 @@ class Reconciler:
         self._settings = settings
         self._stop = stop
         declarations = registry.load(settings.models)
-        self._declared = declarations.read_models
-        self._fingerprints = declarations.of_store("serving").fingerprints()
+        serving = declarations.of_store("serving")
+        # The rollups too: what reads one that drifted is computed from it, and shows nothing.
+        self._declared = (*serving.rollups, *serving.read_models)
+        self._analytics = declarations.of_store("analytics").read_models
+        self._fingerprints = serving.fingerprints()
         self._rounds = 0
         self._attempts: Counter[str] = Counter()
         self._asked_at: int | None = None  # the generation of the snapshot that was to be replaced
@@ -68,7 +72,7 @@ class Reconciler:
             results.prepare(store)
             # What serves is another version: it is being built anew, or was rolled back.
             otherwise = results.built_otherwise(store, self._fingerprints)
-            names = [model.name for model in self._declared if model.name not in otherwise]
+            names = [model.name for model in (*self._declared, *self._analytics) if model.name not in otherwise]
             results.keep_only(store, [f"mirror.{table.mirror}" for table in tables] + names)
             excused = results.excused(store) | otherwise
             lost = self._tables(sides, store, [table for table in tables if table.qualified not in excused])
@@ -123,13 +127,11 @@ class Reconciler:
             self._rest(time.monotonic() - began)
         return [verdict for verdict in found if verdict.differences]
 
-    def _due(self) -> Sequence[ReadModel]:
-        """The models of this round: one of the analytics store, where each takes a process of its own."""
-        one = [model for model in self._declared if model.store == "analytics"]
+    def _due(self) -> Sequence[ReadModel | Rollup]:
+        """What is looked at in this round: of the analytics store one, where each takes a process of its own."""
         self._rounds += 1
-        return [model for model in self._declared if model.store == "serving"] + one[self._rounds % (len(one) or 1) :][
-            :1
-        ]
+        one = self._rounds % (len(self._analytics) or 1)
+        return [*self._declared, *self._analytics[one : one + 1]]
 
     def _note(self, store: results.Connection, verdict: Verdict) -> None:
         results.note(store, verdict)

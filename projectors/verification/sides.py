@@ -18,6 +18,7 @@ from config.settings import Settings
 from projectors.checkpoint import lsn_value
 from projectors.declaration import StoreName
 from projectors.read_model import ReadModel
+from projectors.rollup import Rollup
 from projectors.verification.checksums import Checksums, checksums, range_of
 from projectors.verification.oracles import SESSION, Check, Oracle, with_parameters
 
@@ -53,8 +54,8 @@ class StoreSide(Protocol):
         """End LSN of the last source transaction in it."""
         ...
 
-    def columns(self, model: ReadModel) -> Mapping[str, str]:
-        """A read model's columns with their types, in the store's own words."""
+    def columns(self, model: ReadModel | Rollup) -> Mapping[str, str]:
+        """A read model's or rollup's columns with their types, in the store's own words."""
         ...
 
     def select(self, query: LiteralString) -> Sequence[Sequence[Any]]:
@@ -151,7 +152,7 @@ class Serving:
         ).fetchone()
         return lsn_value(row[0]) if row else 0
 
-    def columns(self, model: ReadModel) -> Mapping[str, str]:
+    def columns(self, model: ReadModel | Rollup) -> Mapping[str, str]:
         """See StoreSide."""
         return dict(
             self._connection.execute(
@@ -213,7 +214,7 @@ class Analytics:
         response.raise_for_status()
         return lsn_value(response.json()["end_lsn"])
 
-    def columns(self, model: ReadModel) -> Mapping[str, str]:
+    def columns(self, model: ReadModel | Rollup) -> Mapping[str, str]:
         """See StoreSide."""
         answer = self._ask(
             "select column_name, data_type from duckdb_columns() where schema_name = 'main' and table_name = $name "

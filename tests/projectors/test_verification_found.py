@@ -220,3 +220,12 @@ def test_a_key_may_be_called_as_a_word_of_sql(rating_pipeline, store_database, s
     rating_pipeline.project().close()
     verdict = compare(Sides(None, {"serving": Serving(store)}), Recomputation(ordered))
     assert (verdict.rows, verdict.differences) == (3, 0)
+
+
+def test_a_rollup_that_drifted_is_found(shop, settings):
+    shop.pipeline.commit(rated(1, 1, 5))
+    shop.project()
+    shop.store("update rollups.item_ratings set stars = 17 returning 1")
+    shop.pipeline.commit(rated(1, 2, 5))  # whatever reads it is computed anew from it
+    shop.project()
+    assert "item_ratings" in once(settings, shop.dsn)
