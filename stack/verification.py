@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+
+import psycopg
 
 from cdc.catalog import read_tables
 from cdc.connector import source_dsn
 from cdc.errors import ReadsideError
 from config.settings import Settings
 from projectors import registry
-from projectors.read_model import ReadModel
+from projectors.read_model import Declarations, ReadModel
+from projectors.verification import results
 from projectors.verification.comparing import Difference, Verdict, verify
 from projectors.verification.oracles import Check, Recomputation, oracle_of, oracle_of_table
 from stack import terminal
@@ -80,14 +83,16 @@ def checks_of(settings: Settings, names: Sequence[str] = ()) -> list[Check]:
     """What is compared for the named models, or for all: each with its oracle on the source.
 
     A model without an oracle is computed anew from the mirror, and the tables that it reads are compared with the source's;
-    with no model at all, every table is.
+    with no model at all, every table is. So is one that another version than the code's serves: by its own declaration.
     """
     declarations = registry.load(settings.models)
+    otherwise = _served_otherwise(settings, declarations)
     checks: list[Check] = []
     tables: set[str] = set()
     for model in _chosen(declarations.read_models, names):
-        oracle = oracle_of(model, settings.models)
-        checks.append(oracle or Recomputation(model))
+        served = otherwise.get(model.name, model)
+        oracle = oracle_of(model, settings.models) if served is model else None
+        checks.append(oracle or Recomputation(served))
         if oracle is None:
             tables |= declarations.tables_beneath(model)
     if declarations.read_models and not tables:
@@ -96,6 +101,17 @@ def checks_of(settings: Settings, names: Sequence[str] = ()) -> list[Check]:
     return checks + [
         oracle_of_table(table) for table in mirrored if table.mirror in tables or not declarations.read_models
     ]
+
+
+def _served_otherwise(settings: Settings, declarations: Declarations) -> Mapping[str, ReadModel]:
+    if settings.queries_dsn is None:
+        return {}  # whoever compares says so
+    try:
+        with psycopg.connect(settings.queries_dsn.get_secret_value(), autocommit=True) as store:
+            served = results.serving_otherwise(store, declarations.of_store("serving").fingerprints())
+    except psycopg.Error:
+        return {}
+    return {name: one for name, one in served.items() if isinstance(one, ReadModel)}
 
 
 def show(verdicts: Sequence[Verdict]) -> None:

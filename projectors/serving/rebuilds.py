@@ -187,6 +187,7 @@ def begin(connection: Connection, renewed: Mapping[str, Version], *, swaps: bool
             """
             delete from readside.rebuilds r
              where state = 'swapped' and id <= (select max(id) from readside.rebuilds) - %(kept)s
+               and id < (select max(id) from readside.rebuilds where state = 'swapped')  -- its former versions may be there
             """,
             {"kept": _KEPT_NOTES},
         )

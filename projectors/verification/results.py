@@ -10,6 +10,7 @@ import psycopg
 from cdc.errors import Fatal, Transient
 from config.settings import Settings
 from projectors.verification.comparing import Verdict
+from projectors.versions import Declared, from_json
 
 Connection = psycopg.Connection[Any]
 
@@ -88,6 +89,13 @@ def excused(store: Connection) -> frozenset[str]:
         """
     ).fetchall()
     return frozenset(name for (name,) in rows)
+
+
+def serving_otherwise(store: Connection, fingerprints: Mapping[str, str]) -> dict[str, Declared | None]:
+    """By name, the declarations of those models: what serves is computed by them. None for one that nobody remembers."""
+    rows = store.execute("select name, kind, declaration from readside.declared").fetchall()
+    names = built_otherwise(store, fingerprints)
+    return {name: from_json(kind, stored) for name, kind, stored in rows if name in names}
 
 
 def built_otherwise(store: Connection, fingerprints: Mapping[str, str]) -> frozenset[str]:
