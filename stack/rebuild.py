@@ -107,6 +107,10 @@ def roll_back(settings: Settings, names: Sequence[str], *, yes: bool, output: Ou
                 f"there is no former version of {', '.join(names) or 'anything'}: it is kept for "
                 f"{settings.rebuild_former_s:g} s (READSIDE_REBUILD_FORMER_S), and of the last rebuild alone"
             )
+        if behind := rebuilds.former_behind(connection):
+            raise StackError(
+                f"{behind}; it would serve rows of then. `readside rebuild` builds the declared version anew"
+            )
         found = versions_compared(connection, _declared(settings), last.names, new=FORMER)
         show(found, output)
         if not _agreed(f"Let the former versions of {', '.join(last.names)} serve again?", yes):

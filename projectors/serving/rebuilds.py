@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.sql import SQL, Identifier
 
-from projectors.declaration import NEXT
+from projectors.declaration import FORMER, NEXT
 from projectors.versions import Version
 
 Connection = psycopg.Connection[Any]
@@ -117,6 +117,16 @@ def latest_swapped(connection: Connection, former_s: float) -> Rebuild | None:
             """,
             {"former_s": former_s},
         ).fetchone()
+
+
+def former_behind(connection: Connection) -> str | None:
+    """Which former version could not be kept up, and why."""
+    row = connection.execute(
+        "select name || ' stands still: ' || parked from readside.declared where right(name, 8) = %(former)s and "
+        "parked is not null order by name limit 1",
+        {"former": FORMER},
+    ).fetchone()
+    return row[0] if row else None
 
 
 def asked_names(connection: Connection) -> frozenset[str]:

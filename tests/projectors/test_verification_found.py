@@ -23,7 +23,9 @@ from projectors.verification.oracles import SESSION, Recomputation, next_bound, 
 from projectors.verification.reconciler import Reconciler
 from projectors.verification.sides import Serving, Sides, Source
 from stack import replay
+from stack.errors import StackError
 from stack.ports import free
+from stack.rebuild import roll_back
 from stack.verification import checks_of
 from tests.databases import STORE, clone
 from tests.operations import SEED
@@ -73,6 +75,18 @@ def test_what_was_rolled_back_is_not_brought_back_by_a_repair(shop, settings):
     rolled_back(shop, LOUD)
     assert once(settings, shop.dsn) == {}
     assert shop.states() == ["rolled back"]
+
+
+def test_a_former_version_that_stands_still_does_not_serve_again(shop, settings):
+    shop.declarations = declared(LOUD)
+    shop.pipeline.commit(rated(1, 1, 5))
+    shop.project()
+    shop.declarations = DECLARATIONS
+    shop.project()
+    shop.store("update readside.declared set parked = 'no column x' where name = 'item_page__former' returning 1")
+    with pytest.raises(StackError, match="item_page__former stands still: no column x"):
+        roll_back(settings, ["item_page"], yes=True, output=None)
+    assert shop.states() == ["swapped"]
 
 
 def test_by_hand_too_what_was_rolled_back_is_judged_by_what_serves(shop, settings):
