@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from string import ascii_lowercase
 from typing import Any
 
 import psycopg
@@ -138,6 +139,38 @@ def test_a_row_that_is_changed_and_changed_back_is_not_different(followed, sides
     store.execute("update mirror.users set last_name = 'Y' where id = 1009")
     toggled = Sides(sides.source, {"serving": Toggled(store)})
     assert compare(toggled, oracle_of_table(table_of(followed, "users"))).differences == 0
+
+
+def test_a_row_that_is_never_the_same_for_long_is_compared_all_the_same(followed, sides, store):  # noqa: F811
+    """The store shows what the source held a moment ago, and the source goes on at every look."""
+
+    def latest() -> str:
+        return followed.sql("select last_name from users where id = 1009").fetchone()[0]
+
+    def after(letter: str, steps: int) -> str:
+        return ascii_lowercase[(ascii_lowercase.index(letter) + steps) % 26]
+
+    class Busy(Source):
+        def rows(self, oracle: Any, part: Any) -> Any:
+            found = super().rows(oracle, part)
+            followed.miss(f"update users set last_name = '{after(latest(), 1)}' where id = 1009")
+            return found
+
+    class Late(Serving):
+        looks = 0
+
+        def position(self) -> int:
+            self.looks += 1
+            return super().position() if self.looks % 5 == 0 else 0
+
+        def rows(self, oracle: Any, part: Any) -> Any:
+            store.execute("update mirror.users set last_name = %s where id = 1009", (after(latest(), -3),))
+            return super().rows(oracle, part)
+
+    store.execute("update readside.checkpoint set end_lsn = 'FFFFFFFF/0'")
+    followed.miss("update users set last_name = 'a' where id = 1009")
+    busy = Sides(Busy(sides.source._connection), {"serving": Late(store)})
+    assert compare(busy, oracle_of_table(table_of(followed, "users"))).differences == 0
 
 
 def test_a_time_s_text_does_not_depend_on_the_database_s_zone(serving, shop_database, store_database, store):  # noqa: F811
