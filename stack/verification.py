@@ -17,7 +17,7 @@ from projectors.read_model import Declarations, ReadModel
 from projectors.verification import results
 from projectors.verification.comparing import Difference, Verdict, verify
 from projectors.verification.oracles import Check, Recomputation, oracle_of, oracle_of_table
-from stack import terminal
+from stack import serving_store, terminal
 from stack.errors import StackError
 from stack.terminal import Output, data
 
@@ -104,13 +104,11 @@ def checks_of(settings: Settings, names: Sequence[str] = ()) -> list[Check]:
 
 
 def _served_otherwise(settings: Settings, declarations: Declarations) -> Mapping[str, ReadModel]:
-    if settings.queries_dsn is None:
-        return {}  # whoever compares says so
     try:
-        with psycopg.connect(settings.queries_dsn.get_secret_value(), autocommit=True) as store:
+        with serving_store.connected(settings, "readside verify") as store:
             served = results.serving_otherwise(store, declarations.of_store("serving").fingerprints())
-    except psycopg.Error:
-        return {}
+    except (StackError, psycopg.errors.UndefinedTable):
+        return {}  # it is not there, or holds nothing yet: whoever compares says so
     return {name: one for name, one in served.items() if isinstance(one, ReadModel)}
 
 
