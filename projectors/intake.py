@@ -107,11 +107,11 @@ class Intake:
             tally.ignore(partition, "logical message")
         elif change.xid is not None:
             self.assembler.add(partition, offset, change)
+        elif self.assembler.has_passed(partition, offset):
+            tally.ignore(partition, "repeated")  # a row of an earlier snapshot, too, while a later one is loaded
         elif in_snapshot:
             self.assembler.passed(partition, offset)
             return change
-        elif self.assembler.has_passed(partition, offset):
-            tally.ignore(partition, "repeated")
         elif change.op == "x":
             self.assembler.passed(partition, offset)
             self.outside.append(change)

@@ -35,3 +35,16 @@ def test_what_is_read_before_a_snapshot_while_it_is_loaded_is_not_waited_for(his
     history.resnapshot()
     history.pulse(1)
     history.settle()
+
+
+def test_rows_of_an_earlier_snapshot_that_are_read_once_more_are_not_of_the_one_that_is_loaded(
+    history: History,
+) -> None:
+    history.begin()
+    for _ in range(3):
+        history.resnapshot()
+    history.commit(Step("cancel", 1, 1), Step("capture", 1, 1), Step("delete line", 1, 1))
+    history.restart(rewind=0)
+    history.commit(Step("copy lines", 1, 1))
+    history.resnapshot()
+    history.settle()
