@@ -18,9 +18,9 @@ _NO_CODE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 _READ = re.compile(rf'{_NO_CODE.pattern}|\b(mirror|rollups|read_models)\.(?:(\w+)|"((?:[^"]|"")+)")', re.DOTALL)
 _BEHIND = re.compile(r'(?:\s|--[^\n]*|/\*.*?\*/)*([."]|\w*)', re.DOTALL)
 #: What may stand behind a table that has no alias; every other word is one.
-_NO_ALIAS = frozenset(
-    "cross except fetch for full group having inner intersect join left limit natural offset on order right tablesample "  # noqa: SIM905
-    "union using where window".split()
+_NO_ALIAS = re.compile(
+    "cross|except|fetch|for|full|group|having|inner|intersect|join|left|limit|natural|offset|on|order|right|tablesample|union|"
+    "using|where|window"
 )
 
 
@@ -60,7 +60,7 @@ def renamed(sql: str, names: Mapping[str, str]) -> str:
         follows = behind[1].lower() if behind else ""
         if follows == ".":
             return name
-        alias = f" as {name}" if not follows or follows in _NO_ALIAS else ""
+        alias = f" as {name}" if not follows or _NO_ALIAS.fullmatch(follows) else ""
         return f"{schema}.{names[name]}{alias}"
 
     return _READ.sub(other, sql)

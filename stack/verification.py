@@ -106,7 +106,7 @@ def checks_of(settings: Settings, names: Sequence[str] = ()) -> list[Check]:
 def _served_otherwise(settings: Settings, declarations: Declarations) -> Mapping[str, ReadModel]:
     try:
         with serving_store.connected(settings, "readside verify") as store:
-            served = results.serving_otherwise(store, declarations.of_store("serving").fingerprints())
+            served = results.built_otherwise(store, declarations.of_store("serving").fingerprints())
     except (StackError, psycopg.errors.UndefinedTable):
         return {}  # it is not there, or holds nothing yet: whoever compares says so
     return {name: one for name, one in served.items() if isinstance(one, ReadModel)}

@@ -12,7 +12,7 @@ import duckdb
 from cdc.errors import Fatal
 from projectors.analytics.confined import Confinement
 from projectors.analytics.quiet import Quiet
-from projectors.analytics.quoting import quoted
+from projectors.analytics.quoting import literal, quoted
 
 _LOG_BYTES = 32 << 20  # of DuckDB's log, before it is brought into the file
 
@@ -46,6 +46,11 @@ class Connection:
         with self.quiet.calling():
             found = self.raw.execute(statement, parameters)
             return Fetched(found.fetchall(), found.description or ())
+
+    def columns(self, table: str) -> list[tuple[str, str]]:
+        """Names and types of a table's columns, in order; ``table``: as SQL writes its name."""
+        # Not of duckdb_columns(), which looks at every table and view there is, and this is asked for each at every start.
+        return self.execute(f"select name, type from pragma_table_info({literal(table)})").fetchall()
 
     def cursor(self) -> Connection:
         """Another connection to the same store."""

@@ -138,6 +138,4 @@ def _require_exact(connection: Connection, rollup: Rollup) -> None:
 
 
 def _columns(connection: Connection, declared: ReadModel | Rollup | History) -> list[tuple[str, str]]:
-    # Not of duckdb_columns(), which looks at every table there is: this is asked for each of them at every start.
-    name = f"{'rollups' if isinstance(declared, Rollup) else 'main'}.{quoted(declared.name)}"
-    return connection.execute(f"select name, type from pragma_table_info({literal(name)})").fetchall()
+    return connection.columns(f"{'rollups' if isinstance(declared, Rollup) else 'main'}.{quoted(declared.name)}")

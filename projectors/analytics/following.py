@@ -10,7 +10,7 @@ from cdc.catalog import Table
 from cdc.shapes import Shapes, as_json, from_json
 from projectors.alteration import Alteration, Mirrored, Plan, plan
 from projectors.analytics.connection import Connection
-from projectors.analytics.mirror import carried, duckdb_type, literal, mirror_sql, missing_value, quoted
+from projectors.analytics.mirror import carried, duckdb_type, mirror_sql, missing_value, quoted
 
 Columns = list[tuple[str, str]]  # names and types, in order
 
@@ -106,14 +106,8 @@ def _has_columns(there: Mapping[str, Columns], table: Table) -> bool | None:
 
 def _columns(connection: Connection) -> dict[str, Columns]:
     """Names and types of the columns of every table of the mirror."""
-    # Not of duckdb_columns(), which looks at every table and view there is: 20 ms instead of 5.
     tables = connection.execute(
         "select table_name from duckdb_tables() where schema_name = 'mirror' and database_name = current_database() "
         "order by table_name"
     ).fetchall()
-    return {
-        name: connection.execute(
-            f"select name, type from pragma_table_info({literal(f'mirror.{quoted(name)}')})"
-        ).fetchall()
-        for (name,) in tables
-    }
+    return {name: connection.columns(f"mirror.{quoted(name)}") for (name,) in tables}

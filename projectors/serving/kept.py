@@ -16,7 +16,7 @@ from projectors.parking import parked_with, without
 from projectors.read_model import Declarations, History
 from projectors.serving.following import follow_source, make_anew, remember, remembered
 from projectors.serving.parked import failing, note_parked
-from projectors.serving.rebuilds import asked_names, building_fingerprints, refused_fingerprints
+from projectors.serving.rebuilds import refused_fingerprints, under_way
 from projectors.serving.schema import read_built, remember_declarations, require_unambiguous
 from projectors.serving.statements import Statements
 from projectors.versions import Versions, versions
@@ -49,8 +49,8 @@ class Kept:
 
     def follow(self, connection: Connection, *, first: bool) -> None:
         """Bring the mirror in line with the source's tables; ``first``: the store holds nothing yet."""
-        built, asked, refused = read_built(connection), asked_names(connection), refused_fingerprints(connection)
-        building = building_fingerprints(connection)
+        built, refused, rebuild = read_built(connection), refused_fingerprints(connection), under_way(connection)
+        asked, building = (rebuild.asked_names, rebuild.fingerprints) if rebuild is not None else ((), {})
         self.versions = versions(self._code, built, asked=asked, refused=refused, building=building)
         for name in sorted(self.versions.refused):
             logger.warning(

@@ -33,6 +33,11 @@ class Rebuild:
     fingerprints: Mapping[str, str]  #: of what is built, by name
     why: str | None
 
+    @property
+    def asked_names(self) -> Sequence[str]:
+        """What an operator wants built anew, although its declaration may be the same."""
+        return self.names if self.asked else ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
@@ -127,18 +132,6 @@ def former_behind(connection: Connection) -> str | None:
         {"former": FORMER},
     ).fetchone()
     return row[0] if row else None
-
-
-def asked_names(connection: Connection) -> frozenset[str]:
-    """What an operator wants built anew, although its declaration may be the same."""
-    rebuild = under_way(connection)
-    return frozenset(rebuild.names) if rebuild is not None and rebuild.asked else frozenset()
-
-
-def building_fingerprints(connection: Connection) -> Mapping[str, str]:
-    """Of what is being built, by name."""
-    rebuild = under_way(connection)
-    return rebuild.fingerprints if rebuild is not None else {}
 
 
 def refused_fingerprints(connection: Connection) -> dict[str, set[str]]:

@@ -74,7 +74,7 @@ class Reconciler:
             otherwise = results.built_otherwise(store, self._fingerprints)
             names = [model.name for model in (*self._declared, *self._analytics) if model.name not in otherwise]
             results.keep_only(store, [f"mirror.{table.mirror}" for table in tables] + names)
-            excused = results.excused(store) | otherwise
+            excused = results.excused(store) | otherwise.keys()
             lost = self._tables(sides, store, [table for table in tables if table.qualified not in excused])
             wrong = self._models(sides, store, excused)
             if self._settings.verify_repair and not self._stop.is_set():

@@ -9,8 +9,9 @@ import psycopg
 
 from cdc.errors import Fatal, Transient
 from config.settings import Settings
+from projectors.serving.schema import read_built
 from projectors.verification.comparing import Verdict
-from projectors.versions import Declared, from_json
+from projectors.versions import Declared
 
 Connection = psycopg.Connection[Any]
 
@@ -91,17 +92,14 @@ def excused(store: Connection) -> frozenset[str]:
     return frozenset(name for (name,) in rows)
 
 
-def serving_otherwise(store: Connection, fingerprints: Mapping[str, str]) -> dict[str, Declared | None]:
-    """By name, the declarations of those models: what serves is computed by them. None for one that nobody remembers."""
-    rows = store.execute("select name, kind, declaration from readside.declared").fetchall()
-    names = built_otherwise(store, fingerprints)
-    return {name: from_json(kind, stored) for name, kind, stored in rows if name in names}
-
-
-def built_otherwise(store: Connection, fingerprints: Mapping[str, str]) -> frozenset[str]:
-    """The names of the serving store's models that were built from another declaration than the code's."""
-    rows = store.execute("select name, fingerprint from readside.declared").fetchall()
-    return frozenset(name for name, built in rows if fingerprints.get(name, built) != built)
+def built_otherwise(store: Connection, fingerprints: Mapping[str, str]) -> dict[str, Declared | None]:
+    """The serving store's models that were built from another declaration than the code's, which has these fingerprints: by
+    name, what they were built from; None where nobody remembers."""
+    return {
+        name: built.declaration
+        for name, built in read_built(store).items()
+        if fingerprints.get(name, built.fingerprint) != built.fingerprint
+    }
 
 
 def generation(store: Connection) -> int:

@@ -20,10 +20,14 @@ from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import Store
 from projectors.loop import Projector
 from projectors.read_model import Declarations
-from projectors.serving import rebuilding
+from projectors.serving import pushes, rebuilding
 from projectors.serving.store import ServingStore
+from projectors.verification.oracles import SESSION
+from projectors.verification.sides import Serving, Sides, Source
 from projectors.watch import Watch
+from tests.operations import SEED
 from tests.projectors import ratings
+from tests.projectors.listening import Listener
 from tests.projectors.renewed import Shop
 from tests.scripted import PREFIX, ScriptedLog, ScriptedReader, ScriptedSource
 from tests.snapshots import ScriptedSnapshots
@@ -188,6 +192,45 @@ def shop(rating_pipeline: Pipeline, store_database: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(rebuilding, "_FEWEST", 1)
     monkeypatch.setattr(rebuilding, "_MOST", 2)
     return Shop(rating_pipeline, store_database)
+
+
+@pytest.fixture
+def listener(rating_pipeline: Pipeline, store_database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    """Somebody who watches read models of the tests' own tables."""
+    monkeypatch.setattr(pushes, "LOOK_S", 0.0)
+    rating_pipeline.project().close()
+    made = Listener(store_database)
+    yield made
+    made.connection.close()
+
+
+@pytest.fixture
+def followed(serving: Pipeline, store_database: str) -> Pipeline:
+    """A source and the serving store that holds all of it, and says that it stands past whatever the source will say."""
+    serving.commit(SEED)
+    serving.commit("""
+        insert into users (id, email, first_name, last_name, display_name)
+        select n, n || '@e.com', 'A', case when n % 7 = 0 then 'B''%s\x1f' else 'B' end, 'c'
+          from generate_series(1001, 1500) n
+    """)
+    serving.project_until_done()
+    with psycopg.connect(store_database, autocommit=True) as connection:
+        connection.execute("update readside.checkpoint set end_lsn = 'FFFFFFFF/0'")
+    return serving
+
+
+@pytest.fixture
+def verifier(store_database: str) -> Iterator[psycopg.Connection[Any]]:
+    """The serving store, in a session as verification has it."""
+    with psycopg.connect(store_database, autocommit=True, options=SESSION) as connection:
+        yield connection
+
+
+@pytest.fixture
+def sides(followed: Pipeline, shop_database: str, verifier: psycopg.Connection[Any]) -> Iterator[Sides]:
+    """Both sides of a comparison."""
+    with psycopg.connect(shop_database, options=SESSION) as source:
+        yield Sides(Source(source), {"serving": Serving(verifier)})
 
 
 @pytest.fixture

@@ -2,42 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Any
-
-import psycopg
-import pytest
-
 from projectors.serving import pushes
 from projectors.serving.store import ServingStore
 from tests.projectors.ratings import assert_as_expected, rated
-
-
-class Listener:
-    def __init__(self, dsn: str) -> None:
-        self.connection = psycopg.connect(dsn, autocommit=True)
-        self.connection.execute("listen readside_changed")
-
-    def watch(self, model: str) -> bool | None:
-        row = self.connection.execute("select readside.watch(%s)", (model,)).fetchone()
-        assert row is not None
-        return row[0]
-
-    def heard(self) -> list[tuple[str, Any]]:
-        return [(told["model"], told["keys"]) for told in map(json.loads, self._payloads())]
-
-    def _payloads(self) -> Iterator[str]:
-        return (notify.payload for notify in self.connection.notifies(timeout=0.3))
-
-
-@pytest.fixture
-def listener(rating_pipeline, store_database, monkeypatch) -> Iterator[Listener]:
-    monkeypatch.setattr(pushes, "LOOK_S", 0.0)
-    rating_pipeline.project().close()
-    made = Listener(store_database)
-    yield made
-    made.connection.close()
 
 
 def test_keys_are_named_of_what_is_watched_and_of_nothing_else(rating_pipeline, listener, store_database):

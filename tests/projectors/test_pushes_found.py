@@ -12,12 +12,11 @@ import psycopg
 from projectors.serving.store import ServingStore
 from queries import pushes as hearing
 from tests.projectors.ratings import DECLARATIONS, SHOP_PAGE
-from tests.projectors.test_pushes import Listener, listener  # noqa: F401
 
 LOUD = replace(SHOP_PAGE, query=SHOP_PAGE.query.replace("s.region,", "upper(s.region) as region,"))
 
 
-def test_a_swap_is_told_without_keys(rating_pipeline, listener, store_database):  # noqa: F811
+def test_a_swap_is_told_without_keys(rating_pipeline, listener, store_database):
     listener.watch("shop_page")
     rating_pipeline.project().close()
     listener.heard()
@@ -27,7 +26,7 @@ def test_a_swap_is_told_without_keys(rating_pipeline, listener, store_database):
     assert listener.heard() == [("shop_page", None)]
 
 
-def test_keys_of_a_snapshot_that_a_new_projector_loads_are_named(rating_pipeline, listener):  # noqa: F811
+def test_keys_of_a_snapshot_that_a_new_projector_loads_are_named(rating_pipeline, listener):
     listener.watch("item_page")
     rating_pipeline.project().close()
     listener.heard()
@@ -37,7 +36,7 @@ def test_keys_of_a_snapshot_that_a_new_projector_loads_are_named(rating_pipeline
     assert listener.heard() == [("item_page", [["2"]])]
 
 
-def test_what_is_computed_anew_is_told_without_keys(rating_pipeline, listener):  # noqa: F811
+def test_what_is_computed_anew_is_told_without_keys(rating_pipeline, listener):
     listener.watch("item_page")
     rating_pipeline.project().close()
     listener.heard()

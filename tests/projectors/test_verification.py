@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,40 +22,13 @@ from projectors.verification.comparing import Difference, compare, together
 from projectors.verification.oracles import SESSION, Oracle, is_sliced, next_bound, oracle_of, oracle_of_table
 from projectors.verification.reconciler import Reconciler
 from projectors.verification.repairing import ask_rebuild
-from projectors.verification.sides import Analytics, Ranges, Serving, Sides, Source
+from projectors.verification.sides import Analytics, Ranges, Sides, Source
 from stack.ports import free
 from tests.databases import eventually
 from tests.operations import SEED
 from tests.shop import Shop
 
 SERVING, ANALYTICS = (DECLARATIONS.of_store(name).read_models for name in ("serving", "analytics"))
-
-
-@pytest.fixture
-def followed(serving: Any, store_database: str) -> Any:
-    """A source and the serving store that holds all of it, and says that it stands past whatever the source will say."""
-    serving.commit(SEED)
-    serving.commit("""
-        insert into users (id, email, first_name, last_name, display_name)
-        select n, n || '@e.com', 'A', case when n % 7 = 0 then 'B''%s\x1f' else 'B' end, 'c'
-          from generate_series(1001, 1500) n
-    """)
-    serving.project_until_done()
-    with psycopg.connect(store_database, autocommit=True) as store:
-        store.execute("update readside.checkpoint set end_lsn = 'FFFFFFFF/0'")
-    return serving
-
-
-@pytest.fixture
-def store(store_database: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(store_database, autocommit=True, options=SESSION) as connection:
-        yield connection
-
-
-@pytest.fixture
-def sides(followed: Any, shop_database: str, store: psycopg.Connection[Any]) -> Iterator[Sides]:
-    with psycopg.connect(shop_database, options=SESSION) as source:
-        yield Sides(Source(source), {"serving": Serving(store)})
 
 
 def oracles(pipeline: Any) -> list[Oracle]:
@@ -110,13 +82,13 @@ def test_the_analytics_store_is_read_over_its_endpoint(shop_database: str, tmp_p
 
 
 def test_a_difference_is_told_by_key_kind_and_column(
-    followed: Any, sides: Sides, store: psycopg.Connection[Any]
+    followed: Any, sides: Sides, verifier: psycopg.Connection[Any]
 ) -> None:
     oracle = oracle_of_table(table_of(followed, "users"))
     assert compare(sides, oracle).differences == 0
-    store.execute("update mirror.users set last_name = null, phone = '' where id = 1008")
-    store.execute("delete from mirror.users where id = 1500")
-    store.execute("update mirror.users set id = 9 where id = 1001")
+    verifier.execute("update mirror.users set last_name = null, phone = '' where id = 1008")
+    verifier.execute("delete from mirror.users where id = 1500")
+    verifier.execute("update mirror.users set id = 9 where id = 1001")
     verdict = compare(sides, oracle, values=True)
     assert (verdict.rows, verdict.differences) == (503, 4)
     assert verdict.kinds == {"different": 1, "missing": 2, "unexpected": 1}
@@ -133,11 +105,11 @@ def test_a_difference_is_told_by_key_kind_and_column(
     assert compare(sides, oracle).first[1] == Difference(("1008",), "different", ("last_name", "phone"))
 
 
-def test_of_a_document_the_members_that_differ_are_told(sides: Sides, store: psycopg.Connection[Any]) -> None:
+def test_of_a_document_the_members_that_differ_are_told(sides: Sides, verifier: psycopg.Connection[Any]) -> None:
     (model,) = [model for model in SERVING if model.name == "user_profile"]
     oracle = oracle_of(model, "projectors.read_models")
     assert oracle is not None
-    store.execute("""
+    verifier.execute("""
         update read_models.user_profile set document = document - 'email' || '{"post_count": 7, "more": 1}' where id = 1001
     """)
     verdict = compare(sides, oracle)
@@ -146,10 +118,10 @@ def test_of_a_document_the_members_that_differ_are_told(sides: Sides, store: psy
 
 
 def test_only_rows_of_ranges_that_disagree_are_read(
-    followed: Any, sides: Sides, store: psycopg.Connection[Any]
+    followed: Any, sides: Sides, verifier: psycopg.Connection[Any]
 ) -> None:
     oracle = oracle_of_table(table_of(followed, "users"))
-    store.execute("update mirror.users set last_name = 'X' where id = 1007")
+    verifier.execute("update mirror.users set last_name = 'X' where id = 1007")
     expected, _ = sides.source.checksums(oracle)
     stored = sides.stores["serving"].checksums(oracle)
     (differing,) = [part for part in expected if expected[part] != stored[part]]
@@ -160,19 +132,19 @@ def test_only_rows_of_ranges_that_disagree_are_read(
 
 @pytest.mark.parametrize("name", ["users", "follows"])
 def test_a_table_is_compared_some_keys_at_a_time(
-    followed: Any, sides: Sides, store: psycopg.Connection[Any], name: str
+    followed: Any, sides: Sides, verifier: psycopg.Connection[Any], name: str
 ) -> None:
     with followed.source.connection.transaction():
         followed.sql("insert into follows (follower_id, followee_id) select 1001, n from generate_series(1002, 1050) n")
     followed.send()
     followed.project_until_done()
-    store.execute("update readside.checkpoint set end_lsn = 'FFFFFFFF/0'")
+    verifier.execute("update readside.checkpoint set end_lsn = 'FFFFFFFF/0'")
     table = table_of(followed, name)
     assert is_sliced(table)
     whole = compare(sides, oracle_of_table(table))
-    store.execute("update mirror.users set last_name = 'X' where id in (1003, 1004, 1499)")
-    store.execute("delete from mirror.follows where followee_id in (1010, 1050)")
-    store.execute("update mirror.follows set follower_id = 99999 where followee_id = 1020")
+    verifier.execute("update mirror.users set last_name = 'X' where id in (1003, 1004, 1499)")
+    verifier.execute("delete from mirror.follows where followee_id in (1010, 1050)")
+    verifier.execute("update mirror.follows set follower_id = 99999 where followee_id = 1020")
     parts, after = [], None
     while True:
         found = sides.source.select(*next_bound(table, after, 7))
@@ -189,7 +161,7 @@ def test_a_table_is_compared_some_keys_at_a_time(
 
 
 def test_what_the_reconciler_finds_is_noted_and_counted(
-    followed: Any, shop_database: str, store_database: str, store: psycopg.Connection[Any]
+    followed: Any, shop_database: str, store_database: str, verifier: psycopg.Connection[Any]
 ) -> None:
     nobody = f"127.0.0.1:{free()[0]}"
     settings = Settings(
@@ -202,9 +174,9 @@ def test_what_the_reconciler_finds_is_noted_and_counted(
     )
 
     def noted(name: str) -> tuple[Any, ...] | None:
-        if store.execute("select to_regclass('readside.verified')").fetchone() == (None,):
+        if verifier.execute("select to_regclass('readside.verified')").fetchone() == (None,):
             return None
-        return store.execute(
+        return verifier.execute(
             "select rows, differences, found, repaired from readside.verified where name = %(name)s", {"name": name}
         ).fetchone()
 
@@ -213,10 +185,10 @@ def test_what_the_reconciler_finds_is_noted_and_counted(
     thread.start()
     try:
         eventually(lambda: noted("mirror.users") == (503, 0, 0, 0), what=lambda: str(noted("mirror.users")))
-        store.execute("update mirror.users set last_name = 'X' where id in (1003, 1004)")
+        verifier.execute("update mirror.users set last_name = 'X' where id in (1003, 1004)")
         eventually(lambda: noted("mirror.users") == (503, 2, 2, 0), what=lambda: str(noted("mirror.users")))
         eventually(lambda: (noted("user_profile") or ())[1:] == (2, 2, 0), what=lambda: str(noted("user_profile")))
-        store.execute("update mirror.users set last_name = 'B' where id in (1003, 1004)")
+        verifier.execute("update mirror.users set last_name = 'B' where id in (1003, 1004)")
         eventually(lambda: noted("mirror.users") == (503, 0, 2, 2), what=lambda: str(noted("mirror.users")))
     finally:
         stop.set()
@@ -224,23 +196,23 @@ def test_what_the_reconciler_finds_is_noted_and_counted(
 
 
 def test_a_model_is_built_anew_with_the_rollups_that_it_reads(
-    followed: Any, sides: Sides, store: psycopg.Connection[Any]
+    followed: Any, sides: Sides, verifier: psycopg.Connection[Any]
 ) -> None:
     (model,) = [model for model in SERVING if model.name == "user_profile"]
     oracle = oracle_of(model, "projectors.read_models")
     assert oracle is not None
-    store.execute("update rollups.user_posts set post_count = post_count + 5")
-    store.execute("update read_models.user_profile set document = document - 'email' where id = 1008")
-    ask_rebuild(Settings(), store, ["user_profile"])
+    verifier.execute("update rollups.user_posts set post_count = post_count + 5")
+    verifier.execute("update read_models.user_profile set document = document - 'email' where id = 1008")
+    ask_rebuild(Settings(), verifier, ["user_profile"])
     followed.project_until_done()
-    store.execute("update readside.checkpoint set end_lsn = 'FFFFFFFF/0'")
+    verifier.execute("update readside.checkpoint set end_lsn = 'FFFFFFFF/0'")
     followed.commit("update users set first_name = 'Z'")  # computes every row anew from its rollups
     followed.project_until_done()
-    store.execute("update readside.checkpoint set end_lsn = 'FFFFFFFF/0'")
+    verifier.execute("update readside.checkpoint set end_lsn = 'FFFFFFFF/0'")
     assert compare(sides, oracle).kinds == {}
     with pytest.raises(Transient, match="another rebuild is under way"):
         for _ in range(2):
-            ask_rebuild(Settings(), store, ["user_profile"])
+            ask_rebuild(Settings(), verifier, ["user_profile"])
 
 
 def table_of(pipeline: Any, name: str) -> Any:

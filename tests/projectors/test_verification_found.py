@@ -31,7 +31,7 @@ from stack.verification import checks_of
 from tests.databases import STORE, clone
 from tests.operations import SEED
 from tests.projectors.ratings import DECLARATIONS, ITEM_PAGE, rated
-from tests.projectors.test_verification import followed, sides, store, table_of  # noqa: F401
+from tests.projectors.test_verification import table_of
 
 
 @pytest.fixture
@@ -61,12 +61,17 @@ def declared(page: ReadModel) -> Declarations:
     return replace(DECLARATIONS, read_models=tuple(page if m is ITEM_PAGE else m for m in DECLARATIONS.read_models))
 
 
-def rolled_back(shop: Any, page: ReadModel) -> None:
+def swapped(shop: Any, page: ReadModel) -> None:
+    """The page was built by this declaration, and then anew by the code's."""
     shop.declarations = declared(page)
     shop.pipeline.commit(rated(1, 1, 5))
     shop.project()
     shop.declarations = DECLARATIONS
     shop.project()
+
+
+def rolled_back(shop: Any, page: ReadModel) -> None:
+    swapped(shop, page)
     shop.want("roll back")
     shop.project()
     assert shop.states() == ["rolled back"]
@@ -79,11 +84,7 @@ def test_what_was_rolled_back_is_not_brought_back_by_a_repair(shop, settings):
 
 
 def test_a_former_version_that_stands_still_does_not_serve_again(shop, settings):
-    shop.declarations = declared(LOUD)
-    shop.pipeline.commit(rated(1, 1, 5))
-    shop.project()
-    shop.declarations = DECLARATIONS
-    shop.project()
+    swapped(shop, LOUD)
     shop.store("update readside.declared set parked = 'no column x' where name = 'item_page__former' returning 1")
     with pytest.raises(StackError, match="item_page__former stands still: no column x"):
         roll_back(settings, ["item_page"], yes=True, output=None)
@@ -124,25 +125,25 @@ def test_a_repair_that_could_not_be_asked_for_is_no_attempt(shop, settings):
         assert rebuilds.under_way(stored) is not None
 
 
-def test_a_row_that_is_changed_and_changed_back_is_not_different(followed, sides, store):  # noqa: F811
+def test_a_row_that_is_changed_and_changed_back_is_not_different(followed, sides, verifier):
     class Toggled(Serving):
         times = 2
 
         def rows(self, oracle: Any, part: Any) -> Any:
             if self.times:
-                store.execute("update mirror.users set last_name = 'Y' where id = 1009")
+                verifier.execute("update mirror.users set last_name = 'Y' where id = 1009")
             found = super().rows(oracle, part)
             self.times = max(0, self.times - 1)
-            store.execute("update mirror.users set last_name = 'B' where id = 1009")
+            verifier.execute("update mirror.users set last_name = 'B' where id = 1009")
             return found
 
-    store.execute("update mirror.users set last_name = 'Y' where id = 1009")
-    toggled = Sides(sides.source, {"serving": Toggled(store)})
+    verifier.execute("update mirror.users set last_name = 'Y' where id = 1009")
+    toggled = Sides(sides.source, {"serving": Toggled(verifier)})
     assert compare(toggled, oracle_of_table(table_of(followed, "users"))).differences == 0
 
 
-def test_a_row_that_is_never_the_same_for_long_is_compared_all_the_same(followed, sides, store):  # noqa: F811
-    """The store shows what the source held a moment ago, and the source goes on at every look."""
+def test_a_row_that_is_never_the_same_for_long_is_compared_all_the_same(followed, sides, verifier):
+    """The verifier shows what the source held a moment ago, and the source goes on at every look."""
 
     def latest() -> str:
         return followed.sql("select last_name from users where id = 1009").fetchone()[0]
@@ -164,16 +165,16 @@ def test_a_row_that_is_never_the_same_for_long_is_compared_all_the_same(followed
             return super().position() if self.looks % 5 == 0 else 0
 
         def rows(self, oracle: Any, part: Any) -> Any:
-            store.execute("update mirror.users set last_name = %s where id = 1009", (after(latest(), -3),))
+            verifier.execute("update mirror.users set last_name = %s where id = 1009", (after(latest(), -3),))
             return super().rows(oracle, part)
 
-    store.execute("update readside.checkpoint set end_lsn = 'FFFFFFFF/0'")
+    verifier.execute("update readside.checkpoint set end_lsn = 'FFFFFFFF/0'")
     followed.miss("update users set last_name = 'a' where id = 1009")
-    busy = Sides(Busy(sides.source._connection), {"serving": Late(store)})
+    busy = Sides(Busy(sides.source._connection), {"serving": Late(verifier)})
     assert compare(busy, oracle_of_table(table_of(followed, "users"))).differences == 0
 
 
-def test_a_time_s_text_does_not_depend_on_the_database_s_zone(serving, shop_database, store_database, store):  # noqa: F811
+def test_a_time_s_text_does_not_depend_on_the_database_s_zone(serving, shop_database, store_database, verifier):
     joined = ReadModel(
         name="joined",
         comment="One row per user.",
@@ -185,8 +186,8 @@ def test_a_time_s_text_does_not_depend_on_the_database_s_zone(serving, shop_data
               from affected a join mirror.users u on u.id = a.id
         """,
     )
-    name = store.execute("select current_database()").fetchone()[0]
-    store.execute(f"alter database {name} set timezone = 'Asia/Tokyo'")
+    name = verifier.execute("select current_database()").fetchone()[0]
+    verifier.execute(f"alter database {name} set timezone = 'Asia/Tokyo'")
     serving._make_store = lambda tables, shapes: ServingStore(
         store_database, tables, Declarations((joined,)), shapes=shapes
     )
@@ -241,27 +242,27 @@ def test_what_is_parked_during_a_round_is_not_repaired(shop, settings, monkeypat
     assert asked == []
 
 
-def test_a_column_may_have_a_per_cent_sign_in_its_name(shop_database, store):  # noqa: F811
+def test_a_column_may_have_a_per_cent_sign_in_its_name(shop_database, verifier):
     with psycopg.connect(shop_database, options=SESSION) as source:
-        for connection, schema in ((source, "public"), (store, "mirror")):
+        for connection, schema in ((source, "public"), (verifier, "mirror")):
             connection.execute(f"create schema if not exists {schema}")
             connection.execute(f'create table {schema}.shares ("id%" int primary key, "100%" text)')
             connection.execute(f"insert into {schema}.shares select n, 'x' from generate_series(1, 9) n")
         source.execute("alter publication readside add table public.shares")
         source.commit()
-        store.execute("""update mirror.shares set "100%" = 'y' where "id%" = 3""")
+        verifier.execute("""update mirror.shares set "100%" = 'y' where "id%" = 3""")
         table = next(table for table in read_tables(shop_database, "readside") if table.mirror == "shares")
 
         class Reached(Serving):
             def position(self) -> int:
                 return 2**64
 
-        sides = Sides(Source(source), {"serving": Reached(store)})
+        sides = Sides(Source(source), {"serving": Reached(verifier)})
         assert sides.source.select(*next_bound(table, ["1"], 3)) == [("4",)]
         assert compare(sides, oracle_of_table(table, ["1"], ["5"])).differences == 1
 
 
-def test_a_key_may_be_called_as_a_word_of_sql(rating_pipeline, store_database, store):  # noqa: F811
+def test_a_key_may_be_called_as_a_word_of_sql(rating_pipeline, store_database, verifier):
     ordered = ReadModel(
         name="ordered",
         comment="One row per item.",
@@ -274,7 +275,7 @@ def test_a_key_may_be_called_as_a_word_of_sql(rating_pipeline, store_database, s
         store_database, tables, Declarations((ordered,)), shapes=shapes
     )
     rating_pipeline.project().close()
-    verdict = compare(Sides(None, {"serving": Serving(store)}), Recomputation(ordered))
+    verdict = compare(Sides(None, {"serving": Serving(verifier)}), Recomputation(ordered))
     assert (verdict.rows, verdict.differences) == (3, 0)
 
 

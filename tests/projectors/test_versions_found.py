@@ -21,6 +21,7 @@ from tests.projectors.ratings import (
     assert_as_expected,
     rated,
 )
+from tests.projectors.renewed import Shop
 from tests.projectors.test_versions_side_by_side import declared_otherwise
 
 DOUBLED = replace(ITEM_RATINGS, query=ITEM_RATINGS.query.replace("sum(stars)", "sum(2 * stars)"))
@@ -88,13 +89,18 @@ def test_a_view_goes_with_the_table_that_it_was_made_on(shop):
     assert_as_expected(shop.pipeline, shop.dsn)
 
 
-def test_what_was_cancelled_while_it_served_is_built_when_it_is_declared_again(shop):
+def cancelled(shop: Shop) -> None:
+    """Shop's page was to be built anew from the same declaration."""
     shop.pipeline.commit(rated(1, 1, 5))
     shop.project()
     shop.ask("shop_page")
     shop.project()
     shop.want("cancel")
     shop.project()
+
+
+def test_what_was_cancelled_while_it_served_is_built_when_it_is_declared_again(shop):
+    cancelled(shop)
     shop.declarations = with_model(SHOP_PAGE)
     shop.project()
     shop.declarations = DECLARATIONS
@@ -103,12 +109,7 @@ def test_what_was_cancelled_while_it_served_is_built_when_it_is_declared_again(s
 
 
 def test_what_was_cancelled_while_it_served_may_come_back(shop):
-    shop.pipeline.commit(rated(1, 1, 5))
-    shop.project()
-    shop.ask("shop_page")
-    shop.project()
-    shop.want("cancel")
-    shop.project()
+    cancelled(shop)
     shop.declarations = with_model(SHOP_PAGE, LOUD)
     shop.project()
     shop.declarations = DECLARATIONS
