@@ -3,7 +3,8 @@
 Beside it, on the same topics in the same run, two floors: a bare kafka-python consumer that does nothing with what it
 reads, and a bare confluent-kafka loop that decodes and COPYs into plain tables. All are processes of their own, one after
 the other, in alternation, each projection into a database of its own; medians are compared. The backlog is made once in a
-data directory. Each projection's result is compared with the source.
+data directory. Each projection's result is compared with the source. Last comes what `readside rebuild --from kafka` does
+with the same topics: they are replayed into a mirror alone.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 from pydantic import SecretStr
@@ -31,13 +33,14 @@ from projectors.run import captured_tables
 #: The components of the stack that it needs.
 NEEDS = "postgres,kafka,connect"
 
-GOALS = {"kafka_python_ratio": 0.5, "confluent_ratio": 0.8}
+GOALS = {"kafka_python_ratio": 0.5, "confluent_ratio": 0.8, "replay_over_catch_up": 1.0}
 _ROWS = 200_000  # of the tables' topics, at least
 _ORDERS = 20_000
 _ROUNDS = 3
 _LONGEST_S = 300
 _DATABASE = "bench_catch_up"
 _SOURCE = "select count(*), sum(version), max(updated_at)::text from orders"
+_MIRROR = "select count(*), sum(version), max(updated_at)::text from mirror.orders"
 _STORE = """
     select count(*), sum(o.version), max(o.updated_at)::text
       from mirror.orders o
@@ -50,7 +53,8 @@ def run(settings: Settings) -> Result:
     """Measure on a stack whose own projectors do not run."""
     rows, topics = backlog_of(settings)
     rates: dict[str, list[float]] = {
-        name: [] for name in ("poll_records_per_s", "kafka_python_per_s", "bare_per_s", "confluent_per_s")
+        name: []
+        for name in ("poll_records_per_s", "kafka_python_per_s", "bare_per_s", "confluent_per_s", "replay_per_s")
     }
     for _ in range(_ROUNDS):
         records, seconds = child(settings, "poll", settings.kafka, *topics)
@@ -60,10 +64,12 @@ def run(settings: Settings) -> Result:
             changes, _, seconds = child(settings, "bare", settings.kafka, dsn, *topics)
         rates["bare_per_s"].append(changes / seconds)
         rates["confluent_per_s"].append(_projection(settings, "confluent-kafka"))
+        rates["replay_per_s"].append(_replay(settings))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     ratios = {
         "kafka_python_ratio": medians["kafka_python_per_s"] / medians["poll_records_per_s"],
         "confluent_ratio": medians["confluent_per_s"] / medians["bare_per_s"],
+        "replay_over_catch_up": medians["replay_per_s"] / medians["kafka_python_per_s"],
     }
     each = {f"{name}_rounds": " ".join(f"{value:.0f}" for value in values) for name, values in rates.items()}
     return Result(
@@ -98,7 +104,16 @@ def _projection(settings: Settings, reader: str) -> float:
     with database(settings, _DATABASE) as dsn:
         chosen = settings.model_copy(update={"serving_dsn": SecretStr(dsn), "reader": reader})
         changes, seconds = child(chosen, "projection", "serving", position_of(settings))
-        _require_equal(settings, dsn)
+        _require_equal(settings, dsn, _STORE)
+    return changes / seconds
+
+
+def _replay(settings: Settings) -> float:
+    """Changes per second."""
+    with database(settings, _DATABASE) as dsn:
+        chosen = settings.model_copy(update={"serving_dsn": SecretStr(dsn)})
+        changes, seconds = child(chosen, "projection", "replay", position_of(settings))
+        _require_equal(settings, dsn, _MIRROR)
     return changes / seconds
 
 
@@ -111,10 +126,10 @@ def position_of(settings: Settings) -> str:
     return position
 
 
-def _require_equal(settings: Settings, dsn: str) -> None:
+def _require_equal(settings: Settings, dsn: str, stored: LiteralString) -> None:
     assert settings.source_dsn is not None
     with psycopg.connect(settings.source_dsn.get_secret_value()) as source, psycopg.connect(dsn) as store:
-        wanted, found = source.execute(_SOURCE).fetchone(), store.execute(_STORE).fetchone()
+        wanted, found = source.execute(_SOURCE).fetchone(), store.execute(stored).fetchone()
     if wanted != found:
         raise RuntimeError(f"the store holds other orders than the source: {found}, not {wanted}")
 

@@ -1,8 +1,9 @@
 """A projector's catch-up: one store's, with every registered read model, from the topics' beginning.
 
-``python -m benchmarks.projection serving|analytics END_LSN`` (settings from the environment, with a store of its own; the
-analytics store is a file in the working directory) projects until the store stands at that position and prints ``changes
-seconds``: seconds of streaming, the snapshot's load aside.
+``python -m benchmarks.projection serving|analytics|replay END_LSN`` (settings from the environment, with a store of its own;
+the analytics store is a file in the working directory) projects until the store stands at that position and prints ``changes
+seconds``: seconds of streaming, the snapshot's load aside. ``replay`` is what `readside rebuild --from kafka` does: the
+mirror alone.
 """
 
 from __future__ import annotations
@@ -72,8 +73,7 @@ def main() -> None:
     if which == "analytics":
         settings = settings.model_copy(update={"batch_changes": settings.analytics_batch_changes})
     tables = captured_tables(settings)
-    declarations = registry.load(settings.models).of_store("analytics" if which == "analytics" else "serving")
-    store = _store(settings, which, tables, declarations)
+    store = _store(settings, which, tables)
     store.stop_at(lsn_value(end_lsn), stop)
     reader = open_reader(settings)
     interval_s = settings.analytics_interval_s if which == "analytics" else 0.0
@@ -85,15 +85,14 @@ def main() -> None:
     sys.stdout.write(f"{store.changes} {store.ended - store.began}\n")
 
 
-def _store(
-    settings: Settings, which: str, tables: Sequence[Table], declarations: Declarations
-) -> _Serving | _Analytics:
-    shapes = captured_shapes(settings, tuple(tables))
-    if which == "serving":
-        assert settings.serving_dsn is not None
-        return _Serving(settings.serving_dsn.get_secret_value(), tables, declarations, shapes=shapes)
-    memory = f"{settings.analytics_memory // 1_000}KB"
-    return _Analytics(Path("projection.duckdb").resolve(), tables, declarations, memory_limit=memory, shapes=shapes)
+def _store(settings: Settings, which: str, tables: Sequence[Table]) -> _Serving | _Analytics:
+    shapes, declared = captured_shapes(settings, tuple(tables)), registry.load(settings.models)
+    if which == "analytics":
+        memory, declarations = f"{settings.analytics_memory // 1_000}KB", declared.of_store("analytics")
+        return _Analytics(Path("projection.duckdb").resolve(), tables, declarations, memory_limit=memory, shapes=shapes)
+    assert settings.serving_dsn is not None
+    declarations = Declarations() if which == "replay" else declared.of_store("serving")
+    return _Serving(settings.serving_dsn.get_secret_value(), tables, declarations, shapes=shapes)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,11 @@ No second process can open the live file, not even to read, and the process that
 the writing thread, between two of its transactions, copies the live file as it is; a child process makes of that copy a
 compact database in the oldest storage format, and puts it in the place of the last one. Whoever has that one open goes on
 reading it.
-
-The child is projectors/analytics/copying.py.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -17,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from config.environment import bare_environment
@@ -26,7 +25,7 @@ from projectors.checkpoint import Checkpoint
 logger = logging.getLogger(__name__)
 
 _LEAST_REST = 0.25  # times as long as a copy took passes before the next one
-_CHILD_S = 300.0  # longest run of the child
+_COPY_S = 300.0  # longest that a copy may take
 
 
 class Publisher:
@@ -44,7 +43,7 @@ class Publisher:
         self._next_at = 0.0
         self._published: int | None = None  # changes in the store when it was copied last
         self._busy = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._copier = _Copier()
         self._closing = False
 
     def committed(self, checkpoint: Checkpoint) -> None:
@@ -70,9 +69,9 @@ class Publisher:
     def close(self) -> None:
         """End what is under way; the last published copy stays."""
         self._closing = True
-        if (child := self._child) is not None:
-            child.kill()
+        self._copier.kill()
         if self._busy.acquire(timeout=10.0):
+            self._copier.end()
             shutil.rmtree(self._work, ignore_errors=True)
 
     def _copy(self) -> Path:
@@ -87,7 +86,8 @@ class Publisher:
 
     def _publish(self, copy: Path, began: float) -> None:
         try:
-            if not self._closing and (failure := self._run([str(copy), str(self._target)])):
+            failure = None if self._closing else self._copier.publish(copy, self._target)
+            if failure and not self._closing:
                 logger.warning(
                     "the analytics store's copy was not published; trying again later",
                     extra={"action": "publish_failed", "reason": failure},
@@ -98,20 +98,54 @@ class Publisher:
             self._next_at = max(began + self._interval_s, now + _LEAST_REST * (now - began))
             self._busy.release()
 
-    def _run(self, arguments: Sequence[str]) -> str | None:
-        """Why the child failed; None when it did not."""
-        command = [sys.executable, "-m", "projectors.analytics.copying", *arguments]
-        with subprocess.Popen(
-            command, env=bare_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        ) as child:
-            self._child = child
-            try:
-                _, said = child.communicate(timeout=_CHILD_S)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                return f"it took more than {_CHILD_S:.0f} s"
-            finally:
-                self._child = None
-        if child.returncode == 0 or self._closing:
+
+class _Copier:
+    """The child process, projectors/analytics/copying.py: begun with the first copy, and anew when it has ended."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def publish(self, copy: Path, target: Path) -> str | None:
+        """Why it failed; None when it did not. One thread at a time."""
+        process = self._running()
+        assert process.stdin is not None and process.stdout is not None
+        end = threading.Timer(_COPY_S, self.kill)
+        end.daemon = True
+        end.start()
+        said = b""
+        try:
+            with suppress(BrokenPipeError):  # it has ended: then it says nothing either
+                process.stdin.write(json.dumps([str(copy), str(target)]).encode() + b"\n")
+                said = process.stdout.readline()
+        finally:
+            end.cancel()
+        if said:
+            return json.loads(said) or None
+        return f"the process that makes copies ended, or took more than {_COPY_S:.0f} s: exit code {self.end()}"
+
+    def end(self) -> int | None:
+        """End it; its exit code, None without one. Not while it makes a copy for another thread."""
+        self.kill()
+        process, self._process = self._process, None
+        if process is None:
             return None
-        return said.decode(errors="replace").strip().rpartition("\n")[2][-300:] or f"exit code {child.returncode}"
+        with process:  # waits, and closes what leads to it
+            return process.wait()
+
+    def kill(self) -> None:
+        """End it, with the copy that it makes. From any thread."""
+        if (process := self._process) is not None:
+            process.terminate()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            # It ends by itself when nobody can ask any more.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "projectors.analytics.copying"],
+                env=bare_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                bufsize=0,  # what it did not take because it ended is not tried again when its input is closed
+            )
+        return self._process

@@ -146,6 +146,33 @@ def test_a_failure_is_told_and_tried_again(
     store.close()
 
 
+def test_copies_are_made_by_one_process_and_by_another_when_it_was_killed(
+    analytics: Any, publisher: Publisher, target: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    analytics.commit(SEED)
+    store = analytics.project()
+    await_copy(publisher, store, target)
+    eventually(lambda: not publisher._busy.locked(), what="it is done")
+    copier = publisher._copier._process
+    assert copier is not None
+    analytics.commit("update orders set version = version + 1")
+    store.close()
+    store = analytics.project()
+    await_copy(publisher, store, target)
+    eventually(lambda: not publisher._busy.locked(), what="it is done")
+    assert publisher._copier._process is copier and copier.poll() is None
+    copier.kill()
+    analytics.commit("update orders set version = version + 1")
+    store.close()
+    store = analytics.project()
+    eventually(lambda: "exit code -9" in str([vars(r).get("reason") for r in caplog.records]), what="its end is told")
+    publisher._next_at = 0.0
+    await_copy(publisher, store, target)
+    store.close()
+    publisher.close()
+    assert publisher._copier._process is None
+
+
 def test_before_the_first_snapshot_there_is_none(publisher: Publisher, target: Path) -> None:
     publisher.committed(START)
     assert not publisher._busy.locked() and not target.exists()
