@@ -13,6 +13,13 @@ _NAME = "readside rebuild aside"
 _OPTIONS = "-c timezone=UTC -c jit=off -c work_mem=64MB -c maintenance_work_mem=128MB"
 
 
+_NO_ROOM = (psycopg.errors.DiskFull, psycopg.errors.ConfigurationLimitExceeded)  # for a second table beside the first
+
+
+class CannotBuild(Exception):
+    """A next version cannot be built; the message says why."""
+
+
 def end_orphans(connection: psycopg.Connection[Any]) -> None:
     """End what a projector that is gone has left running: its server does not notice before the statement is done."""
     connection.execute(
@@ -34,14 +41,18 @@ class Aside:
         self._thread = threading.Thread(target=self._run, args=(dsn, statements, together), name="aside", daemon=True)
         self._thread.start()
 
-    @property
-    def running(self) -> bool:
-        """Whether it is still at it. Raises what kept it from ending."""
+    def ended(self, name: str) -> bool:
+        """Whether it is done. Raises CannotBuild, which names ``name``, and what a lost connection raises."""
         if self._thread.is_alive():
-            return True
-        if self._error is not None:
-            raise self._error
-        return False
+            return False
+        error = self._error
+        if isinstance(error, psycopg.Error) and (
+            isinstance(error, _NO_ROOM) or not isinstance(error, psycopg.OperationalError)
+        ):
+            raise CannotBuild(f"{name}: {error.diag.message_primary} ({error.sqlstate})") from error
+        if error is not None:
+            raise error
+        return True
 
     def _run(self, dsn: str, statements: Sequence[Composed], together: bool) -> None:
         try:

@@ -7,11 +7,16 @@ from collections.abc import Collection
 from typing import Any
 
 import psycopg
-from psycopg.sql import SQL
+from psycopg.sql import SQL, Identifier
 
 from projectors.checkpoint import Checkpoint, lsn_text
+from projectors.rollup import Rollup
+from projectors.serving.columns import declared_columns, measures_of
 from projectors.serving.kept import Kept
 from projectors.serving.pushes import announce
+from projectors.serving.refresh import create_index
+from projectors.serving.relation import Relation
+from projectors.serving.rollup import build_rollup_statement
 from projectors.serving.statements import Statements
 
 logger = logging.getLogger(__name__)
@@ -35,6 +40,17 @@ def build(
             connection.execute(SQL("delete from {}").format(stored))
             connection.execute(statements.build(declared))
     announce(connection, names)
+
+
+def count_next(connection: psycopg.Connection[Any], rollup: Rollup, source: Relation) -> None:
+    """Count a next version's rollup, whose table is there, over all that there is of its source; and make its indexes.
+
+    At once: what a batch adds to a group that is not counted yet could not be told from what is.
+    """
+    measures = measures_of(rollup, declared_columns(connection)[rollup.reference])
+    connection.execute(build_rollup_statement(rollup, measures, source))
+    for index in rollup.indexes:
+        connection.execute(create_index(Identifier("rollups", rollup.name), index))
 
 
 def moment(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -7,27 +7,52 @@ from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 
 import psycopg
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composed, Identifier
 
 from cdc.errors import Fatal
 from projectors.declaration import base_of, fingerprint
 from projectors.read_model import Declarations, ReadModel
 from projectors.serving.refresh import index_of
+from projectors.versions import Versions
 
 Connection = psycopg.Connection[Any]
 
 
-def prepare_mirror_indexes(
-    connection: Connection, declarations: Declarations, old: Collection[str] = frozenset()
-) -> None:
+def prepare_mirror_indexes(connection: Connection, declarations: Declarations, versions: Versions) -> None:
     """Make the indexes on the mirror that read models ask for, and drop those that none asks for any more.
 
-    ``old``: models of which the code declares another version by now; an index that cannot be made for one is left out.
+    ``declarations``: what of these versions is kept up; an index that cannot be made for an old one is left out. Those that
+    a coming one asks for are made beside the projector (mirror_index_statements), and stay.
     """
-    there = mirror_indexes(connection)
-    for name in there - {name for name, *_ in _wanted_indexes(declarations.read_models)}:
-        connection.execute(SQL("drop index {}").format(Identifier("mirror", name)))
-    make_mirror_indexes(connection, declarations.read_models, there, old)
+    coming = [one.declaration for one in versions.renewed.values() if isinstance(one.declaration, ReadModel)]
+    asked_for = {name for name, *_ in _wanted_indexes((*declarations.read_models, *coming))}
+    for name in _mirror_indexes(connection).keys() - asked_for:
+        connection.execute(_dropping(name))
+    make_mirror_indexes(connection, declarations.read_models, versions.old)
+
+
+def make_mirror_indexes(
+    connection: Connection, models: Iterable[ReadModel], old: Collection[str] = frozenset()
+) -> None:
+    """Make what these models ask for and is not there, in this transaction."""
+    for name, model, table, index in _missing(connection, models):
+        with (
+            suppress(psycopg.ProgrammingError)
+            if model in old
+            else blamed(f"{base_of(model)} asks for an index on mirror.{table}"),
+            connection.transaction(),
+        ):
+            connection.execute(_dropping(name))
+            connection.execute(_creating(name, table, index))
+
+
+def mirror_index_statements(connection: Connection, model: ReadModel) -> list[Composed]:
+    """What makes the indexes that this one asks for and are not there, while the mirror is written to."""
+    return [
+        statement
+        for name, _, table, index in _missing(connection, [model])
+        for statement in (_dropping(name, "concurrently"), _creating(name, table, index, "concurrently"))
+    ]
 
 
 def _wanted_indexes(models: Iterable[ReadModel]) -> list[tuple[str, str, str, LiteralString]]:
@@ -40,33 +65,34 @@ def _wanted_indexes(models: Iterable[ReadModel]) -> list[tuple[str, str, str, Li
     ]
 
 
-def mirror_indexes(connection: Connection) -> set[str]:
-    """The names of those that there are."""
-    rows = connection.execute(
-        r"select indexname from pg_indexes where schemaname = 'mirror' and indexname like 'declared\_%'"
-    ).fetchall()
-    return {name for (name,) in rows}
+def _missing(connection: Connection, models: Iterable[ReadModel]) -> list[tuple[str, str, str, LiteralString]]:
+    there = {name for name, valid in _mirror_indexes(connection).items() if valid}
+    first_asked = {wanted[0]: wanted for wanted in reversed(_wanted_indexes(models))}
+    return [wanted for name, wanted in reversed(first_asked.items()) if name not in there]
 
 
-def make_mirror_indexes(
-    connection: Connection, models: Iterable[ReadModel], there: Collection[str], old: Collection[str]
-) -> None:
-    """Make what these models ask for and is not there."""
-    made = set(there)
-    for name, model, table, index in _wanted_indexes(models):
-        if name in made:
-            continue
-        made.add(name)
-        create = SQL("create index {} on {} {}").format(
-            Identifier(name), Identifier("mirror", table), SQL(index_of(index))
-        )
-        with (
-            suppress(psycopg.ProgrammingError)
-            if model in old
-            else blamed(f"{base_of(model)} asks for an index on mirror.{table}"),
-            connection.transaction(),
-        ):
-            connection.execute(create)
+def _mirror_indexes(connection: Connection) -> dict[str, bool]:
+    """The names of those that there are; False for one whose making was broken off."""
+    return dict(
+        connection.execute(
+            r"""
+            select c.relname::text, i.indisvalid
+              from pg_index i
+              join pg_class c on c.oid = i.indexrelid
+             where c.relnamespace = 'mirror'::regnamespace and c.relname like 'declared\_%'
+            """
+        ).fetchall()
+    )
+
+
+def _dropping(name: str, how: LiteralString = "") -> Composed:
+    return SQL("drop index {} if exists {}").format(SQL(how), Identifier("mirror", name))
+
+
+def _creating(name: str, table: str, index: LiteralString, how: LiteralString = "") -> Composed:
+    return SQL("create index {} {} on {} {}").format(
+        SQL(how), Identifier(name), Identifier("mirror", table), SQL(index_of(index))
+    )
 
 
 @contextmanager

@@ -18,18 +18,18 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from cdc.errors import Fatal
-from projectors.declaration import NEXT, listed
+from projectors.declaration import NEXT, base_of, listed
 from projectors.read_model import History, ReadModel
 from projectors.refusal import Undo
 from projectors.rollup import Rollup
 from projectors.serving import rebuilds
-from projectors.serving.aside import Aside, end_orphans
-from projectors.serving.columns import declared_columns, measures_of
+from projectors.serving.aside import Aside, CannotBuild, end_orphans
+from projectors.serving.building import count_next
 from projectors.serving.kept import Kept
+from projectors.serving.mirror_indexes import mirror_index_statements
 from projectors.serving.rebuilds import Candidate, Policy, Rebuild
-from projectors.serving.refresh import create_index, keys_statement, slice_statement
-from projectors.serving.rollup import build_rollup_statement
-from projectors.serving.schema import forget, indexes_statements, make_next
+from projectors.serving.refresh import keys_statement, slice_statement
+from projectors.serving.schema import forget, indexes_statements, make_next, prepare_extensions
 from projectors.serving.statements import Statements
 from projectors.serving.swapping import roll_back, swap
 from projectors.versions import Version
@@ -41,11 +41,6 @@ Connection = psycopg.Connection[Any]
 SLICE_S = 0.2  #: what a slice is to take: for so long a commit may have to wait
 LOOK_S = 0.5  #: between two looks at what operators want
 _FEWEST, _MOST = 500, 200_000  # keys of a slice
-_NO_ROOM = (psycopg.errors.DiskFull, psycopg.errors.ConfigurationLimitExceeded)  # for a second table beside the first
-
-
-class _Failed(Exception):
-    """A next version cannot be built; the message says why."""
 
 
 class Rebuilding:
@@ -100,7 +95,7 @@ class Rebuilding:
             return False
         try:
             return self._build(connection, kept, statements, rebuild)
-        except _Failed as exc:
+        except CannotBuild as exc:
             self._end(connection, rebuild, "failed", str(exc))
             return True
 
@@ -109,10 +104,9 @@ class Rebuilding:
             candidate = self._candidates.get(name)
             version = kept.versions.renewed[name]
             if candidate is None:
-                self._begin(connection, statements, version, name, rebuild)
-                return True
+                return self._begin(connection, statements, version, name, rebuild)
             if still := kept.next_standing_still(rebuild.names):
-                raise _Failed(still)
+                raise CannotBuild(still)
             if candidate.state != "built":
                 return self._advance(connection, statements, candidate, version)
         with self._transaction():
@@ -123,26 +117,40 @@ class Rebuilding:
 
     def _begin(
         self, connection: Connection, statements: Statements, version: Version, name: str, rebuild: Rebuild
-    ) -> None:
-        logger.info("building a next version", extra={"action": "rebuild_begun", "model": name})
+    ) -> bool:
         assert not isinstance(version.declaration, History)
         if lacking := version.declaration.sources - statements.relations.keys():
-            raise _Failed(f"{name} reads {listed(lacking)}, which stands still")
+            raise CannotBuild(f"{name} reads {listed(lacking)}, which stands still")
+        if isinstance(version.declaration, ReadModel) and not self._mirror_indexed(connection, version.declaration):
+            return False
+        logger.info("building a next version", extra={"action": "rebuild_begun", "model": name})
 
         def make() -> None:
             declared = version.declaration
             make_next(connection, version, statements.relations)
             if isinstance(declared, Rollup):
-                # At once: what a batch adds to a group that is not counted yet could not be told from what is.
-                source = statements.relations[declared.of]
-                measures = measures_of(declared, declared_columns(connection)[declared.reference])
-                connection.execute(build_rollup_statement(declared, measures, source))
-                for index in declared.indexes:
-                    connection.execute(create_index(Identifier("rollups", declared.name), index))
+                count_next(connection, declared, statements.relations[declared.of])
             rebuilds.add_candidate(connection, name, rebuild.id, built=isinstance(declared, Rollup))
 
         self._safely(make)
         self._take_up()
+        return True
+
+    def _mirror_indexed(self, connection: Connection, model: ReadModel) -> bool:
+        """Whether the indexes on the mirror that it asks for are there. They are made beside: the mirror is written to."""
+        if self._aside is None:
+            if not (missing := mirror_index_statements(connection, model)):
+                return True
+            self._safely(lambda: prepare_extensions(connection, [model]))
+            self._aside = Aside(self._dsn, missing, together=False)
+        return self._ended(self._aside, f"{base_of(model.name)} asks for an index on the mirror")
+
+    def _ended(self, aside: Aside, name: str) -> bool:
+        """Whether what is made beside is done. Raises CannotBuild."""
+        self._aside = None
+        if not (ended := aside.ended(name)):
+            self._aside = aside
+        return ended
 
     def _advance(self, connection: Connection, statements: Statements, candidate: Candidate, version: Version) -> bool:
         model = version.declaration
@@ -152,21 +160,14 @@ class Rebuilding:
             self._slice(connection, statements, candidate, model, keys)
             return True
         if self._aside is None:
-            if candidate.state == "keys":
+            if listing := candidate.state == "keys":
                 made = keys_statement(model, statements.relations, keys)
-                self._aside = Aside(self._dsn, made, together=True)
             else:
-                self._aside = Aside(self._dsn, indexes_statements(connection, model), together=False)
+                made = indexes_statements(connection, model)
+            self._aside = Aside(self._dsn, made, together=listing)
             return False
-        try:
-            if self._aside.running:
-                return False
-        except psycopg.Error as exc:
-            self._aside = None
-            if isinstance(exc, psycopg.OperationalError) and not isinstance(exc, _NO_ROOM):
-                raise
-            raise _Failed(f"{candidate.name}: {exc.diag.message_primary} ({exc.sqlstate})") from exc
-        self._aside = None
+        if not self._ended(self._aside, candidate.name):
+            return False
         with self._transaction():
             if candidate.state == "keys":
                 rebuilds.keys_listed(connection, candidate.name, keys)
@@ -235,7 +236,7 @@ class Rebuilding:
         return True
 
     def _safely(self, change: Callable[[], None]) -> None:
-        """In one transaction. Raises _Failed: what is wrong with a declaration ends its rebuild, and not the store."""
+        """In one transaction. Raises CannotBuild: what is wrong with a declaration ends its rebuild, and not the store."""
         wrong: list[str] = []
         try:
             with self._transaction():
@@ -250,7 +251,7 @@ class Rebuilding:
                     wrong.append(f"{exc.diag.message_primary} ({exc.sqlstate})")
                     raise Undo from exc
         except Undo:
-            raise _Failed(wrong[0]) from None
+            raise CannotBuild(wrong[0]) from None
 
     def _at_once(self, change: Callable[[], None]) -> bool:
         """In one transaction that waits for no reader for long; False when one was in the way: it is tried again."""

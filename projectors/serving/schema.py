@@ -17,7 +17,7 @@ from projectors.declaration import base_of
 from projectors.read_model import Declarations, History, ReadModel
 from projectors.rollup import Rollup
 from projectors.serving.columns import declared_columns, measures_of
-from projectors.serving.mirror_indexes import blamed, make_mirror_indexes, mirror_indexes
+from projectors.serving.mirror_indexes import blamed, make_mirror_indexes
 from projectors.serving.refresh import create_history, create_index, create_read_model
 from projectors.serving.relation import Relation, declared_relation, no_rows
 from projectors.serving.rollup import create_rollup, key_rollup
@@ -81,7 +81,7 @@ def prepare_declared(
     for name, kind, _ in rows:
         if name not in kept and kind != "history":
             forget(connection, name, kind)
-    _prepare_extensions(connection, declarations.read_models)
+    prepare_extensions(connection, declarations.read_models)
     sources: dict[str, Table | Relation] = {table.mirror: table for table in tables}
     columns = declared_columns(connection)
     made: set[str] = set()
@@ -99,7 +99,8 @@ def prepare_declared(
     return frozenset(made)
 
 
-def _prepare_extensions(connection: Connection, models: Iterable[ReadModel]) -> None:
+def prepare_extensions(connection: Connection, models: Iterable[ReadModel]) -> None:
+    """Make those that these models need. Raises Fatal for one that cannot be had."""
     there = {name for (name,) in connection.execute("select extname from pg_extension").fetchall()}
     for model in models:
         for extension in sorted(set(model.extensions) - there):
@@ -143,8 +144,8 @@ def make_next(connection: Connection, version: Version, relations: Mapping[str, 
     assert not isinstance(declared, History)
     bare = replace(declared, indexes=())
     if isinstance(bare, ReadModel):
-        _prepare_extensions(connection, [bare])
-        make_mirror_indexes(connection, [bare], mirror_indexes(connection), ())
+        prepare_extensions(connection, [bare])
+        make_mirror_indexes(connection, [bare])
         # Names of indexes are the schema's, and those of the table that serves are taken.
         bare = replace(bare, columns=cast("LiteralString", _NAMED_INDEX.sub("", bare.columns)))
     with blamed(base_of(declared.name)):

@@ -108,7 +108,7 @@ class ServingStore:
         """Bring the store in line with the source's tables and with the versions of declared tables to keep up."""
         self._kept.follow(self._connection, first=checkpoint.phase == "snapshot")
         tables, declarations = list(self._kept.tables.values()), self._kept.declarations
-        prepare_mirror_indexes(self._connection, declarations, self._kept.versions.old)
+        prepare_mirror_indexes(self._connection, declarations, self._kept.versions)
         made = prepare_declared(self._connection, tables, declarations, self._kept.versions.kept)
         self._statements = Statements(self._connection, tables, declarations, self._pushes.models)
         self._kept.park(self._connection, self._statements, made)
@@ -141,7 +141,7 @@ class ServingStore:
             loading = Loading(self._connection, self._statements, self._kept)
             first = read_checkpoint(self._connection, STORE).phase == "snapshot"
             anew = frozenset[str]() if first else loading.begin_difference()
-            prepare_mirror_indexes(self._connection, self._kept.declarations, self._kept.versions.old)
+            prepare_mirror_indexes(self._connection, self._kept.declarations, self._kept.versions)
             for rows in changes:
                 loading.add(rows)
             position = checkpoint()

@@ -40,6 +40,28 @@ def store(shop: Shop) -> Iterator[ServingStore]:
     store.close()
 
 
+@pytest.fixture
+def asking(shop: Shop) -> Iterator[tuple[ServingStore, psycopg.Connection]]:
+    """A store of which a changed declaration asks for an index on the mirror, beside a reader whose snapshot is older."""
+    shop.pipeline.commit(rated(1, 1, 5))
+    shop.project()
+    indexes = {"ratings": (*ITEM_PAGE.mirror_indexes["ratings"], "(author)")}
+    asks = replace(ITEM_PAGE, comment="Another.", mirror_indexes=indexes)
+    models = tuple(asks if model is ITEM_PAGE else model for model in DECLARATIONS.read_models)
+    shop.declarations = replace(DECLARATIONS, read_models=models)
+    store = ServingStore(
+        shop.dsn, *shop.pipeline.catalogue()[:1], shop.declarations, shapes=shop.pipeline.catalogue()[1]
+    )
+    store.open()
+    with psycopg.connect(shop.dsn) as reader:
+        reader.execute("set transaction isolation level repeatable read")
+        reader.execute("select 1 from mirror.shops")
+        eventually(lambda: not store.attend() and waiting(shop) != [], what="the index waits for the reader")
+        yield store, reader
+        reader.rollback()
+        store.close()
+
+
 def waiting(shop: Shop) -> list[int]:
     return [pid for (pid,) in shop.store(f"{BESIDE} and wait_event = 'virtualxid'")]
 
@@ -54,6 +76,30 @@ def test_a_watcher_who_comes_and_goes_does_not_make_it_begin_anew(shop, store, m
     store.attend()
     assert store._pushes.models == frozenset()
     assert waiting(shop) == before
+
+
+def test_an_index_on_the_mirror_is_made_beside_what_is_committed(shop, asking):
+    assert shop.states() == ["building"]
+    assert shop.store("select 1 from readside.candidates") == []
+    before = waiting(shop)
+    assert shop.store("update mirror.ratings set stars = stars returning stars") == [(5,)]
+    store, _ = asking
+    store._take_up()  # as when a watcher comes and goes: what is made is for a version that is to come
+    store.attend()
+    assert waiting(shop) == before
+
+
+def test_an_index_on_the_mirror_that_was_broken_off_is_made_again(shop, asking):
+    shop.store(f"select pg_terminate_backend(pid) from ({BESIDE}) p")
+    store, reader = asking
+    store.close()
+    reader.rollback()
+    assert shop.store("select 1 from pg_index where not indisvalid") == [(1,)]
+    shop.project()
+    assert shop.states() == ["swapped"]
+    assert shop.store("select 1 from pg_index where not indisvalid") == []
+    assert shop.store("select 1 from pg_indexes where indexdef like '%ratings%(author)'") == [(1,)]
+    assert_as_expected(shop.pipeline, shop.dsn)
 
 
 def test_it_is_not_waited_for_when_it_is_cancelled(shop, store):
