@@ -1,6 +1,6 @@
 """The laws of tests.histories for every registered read model, over random histories: no test code per model.
 
-`./readside test` tries 500; `./readside test tests/projectors/test_laws.py --histories 10000` tries as many as one wants.
+`./readside test` tries 500; `./readside test tests/projectors/test_laws.py --histories 10000 -n 2` as many as one wants.
 A history that fails is printed as the calls that make it up; it is kept in test_kept_histories.py.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
@@ -26,6 +27,7 @@ from tests.subjects import AnalyticsSubject, ServingSubject
 
 _SERVING_SHARE = 0.85  # of the histories; DuckDB takes longer to open, and holds fewer models
 _MOVES = 14  # of one history, at most
+_PARTS = 4  # of each store's, each in databases of its own, so that several processes can try them
 
 seeds = st.integers(0, 2**16)
 kinds = st.sampled_from(sorted([*OPERATIONS, "copy lines"]))
@@ -120,7 +122,7 @@ def analytics_history(shop_database: str, tmp_path: Path) -> Iterator[History]:
 def try_histories(machine: type[HistoryMachine], history: History, count: float) -> None:
     bound: Any = type(machine.__name__, (machine,), {"history": history})
     profile = settings(
-        max_examples=max(1, int(count)),
+        max_examples=ceil(count),
         stateful_step_count=_MOVES,
         deadline=None,
         print_blob=True,
@@ -129,9 +131,13 @@ def try_histories(machine: type[HistoryMachine], history: History, count: float)
     run_state_machine_as_test(bound, settings=profile)
 
 
-def test_serving_store_obeys_the_laws(serving_history: History, pytestconfig: pytest.Config) -> None:
-    try_histories(ServingMachine, serving_history, pytestconfig.getoption("--histories") * _SERVING_SHARE)
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_serving_store_obeys_the_laws(part: int, serving_history: History, pytestconfig: pytest.Config) -> None:
+    histories = pytestconfig.getoption("--histories") * _SERVING_SHARE
+    try_histories(ServingMachine, serving_history, histories / _PARTS)
 
 
-def test_analytics_store_obeys_the_laws(analytics_history: History, pytestconfig: pytest.Config) -> None:
-    try_histories(HistoryMachine, analytics_history, pytestconfig.getoption("--histories") * (1 - _SERVING_SHARE))
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_analytics_store_obeys_the_laws(part: int, analytics_history: History, pytestconfig: pytest.Config) -> None:
+    histories = pytestconfig.getoption("--histories") * (1 - _SERVING_SHARE)
+    try_histories(HistoryMachine, analytics_history, histories / _PARTS)
