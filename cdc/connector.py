@@ -23,7 +23,7 @@ from cdc.catalog import Table, read_tables, topics_of
 from cdc.connect import Connect
 from cdc.control import Snapshot, read_control
 from cdc.encoding import pattern, snapshot_selects
-from cdc.errors import BEGIN_ANEW, HistoryLost, Transient
+from cdc.errors import BEGIN_ANEW, Fatal, HistoryLost, Transient
 from cdc.fidelity import require_faithful
 from cdc.reader import KafkaPythonReader
 from cdc.snapshots import Snapshots, source_dsn
@@ -51,6 +51,7 @@ def supervise(settings: Settings, stop: threading.Event, tell_running: Callable[
     connect = Connect(settings.connect_url, settings.connector)
     try:
         with psycopg.connect(dsn, autocommit=True, application_name="readside cdc") as source:
+            _require_decoding(source)
             supervision = _Supervision(settings, tables, connect, source, tell_running)
             try:
                 supervision.run(stop)
@@ -60,6 +61,16 @@ def supervise(settings: Settings, stop: threading.Event, tell_running: Callable[
         raise Transient(f"the source database does not answer: {type(exc).__name__}") from exc
     finally:
         connect.close()
+
+
+def _require_decoding(source: psycopg.Connection[Any]) -> None:
+    """Raises Fatal for a server of which Debezium could make no slot. PostgreSQL's manual, section 47.2.2."""
+    (level,) = source.execute("show wal_level").fetchone() or ("",)
+    if level != "logical":
+        raise Fatal(
+            f"the source's wal_level is {level}, so no change can be decoded; run alter system set wal_level = 'logical' "
+            "there as a superuser, restart PostgreSQL, then look again: `readside doctor`"
+        )
 
 
 class _Supervision:

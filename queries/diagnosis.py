@@ -87,6 +87,8 @@ def _connector(sight: Sight) -> tuple[State, str]:
         waits = f": {supervision.waits}" if supervision and supervision.waits else ""
         return "down", f"Connect does not know the connector yet{waits}; its supervision makes it"
     connector, task = sight.connector.value
+    if connector in ("PAUSED", "STOPPED") and supervision and supervision.waits:
+        return "down", _remedied(supervision.waits)
     if connector in ("PAUSED", "STOPPED"):
         on = f"`curl -X PUT {sight.connector_url}/resume`"
         return "down", f"the connector is {connector}: somebody told it to be; let it go on: {on}"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from config import lock
 from config.settings import Settings
 
 WAITED_S = 5.0  # after which what a process said it waits for is no news
@@ -33,6 +34,8 @@ class Supervised(msgspec.Struct, frozen=True):
     error: str = ""
     #: What it waits for, as its log says; empty when that was some time ago.
     waits: str = ""
+    #: Whether the supervisor that noted this still runs.
+    supervised: bool = True
 
     @property
     def running(self) -> bool:
@@ -61,6 +64,8 @@ class Supervised(msgspec.Struct, frozen=True):
     def silence(self, fault: str) -> str:
         """Why it does not answer, by what its process does, and what to do."""
         log = f"see its log, {self.name}.log"
+        if not self.running and not self.supervised:
+            return "no stack runs in this data directory; start it: `readside up --detach`"
         if not self.running:
             return f"is not running; the supervisor starts it again; {log}"
         if halted := self.halted:
@@ -99,7 +104,8 @@ def supervised(settings: Settings) -> dict[str, Supervised]:
     # The connector lives in Connect; its supervision is a thread of the supervisor.
     named = (*noted.components, Supervised(name="connector", error=noted.error))
     logs = settings.data_dir / "logs"
-    return {each.name: msgspec.structs.replace(each, waits=_waits(logs, each.name)) for each in named}
+    lives = lock.holder(settings.data_dir) is not None
+    return {each.name: msgspec.structs.replace(each, waits=_waits(logs, each.name), supervised=lives) for each in named}
 
 
 def _waits(logs: Path, name: str) -> str:

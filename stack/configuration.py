@@ -13,8 +13,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from config.identity import Identity
+from config.keys import NoKey
+from config.listening import NotAllowed, host_and_port
 from config.settings import RUN_FILE, Settings
 from stack import terminal
+from stack.errors import StackError
 from stack.terminal import Output, data, talk
 
 _MASK = "********"
@@ -23,6 +27,7 @@ _MASK = "********"
 def show(settings: Settings, *, output: Output | None, check: bool) -> int:
     """Print every setting, its value and its source; secrets masked."""
     if check:
+        require_usable(settings)
         talk.print("the settings are valid")
         return 0
     rows = [
@@ -34,6 +39,16 @@ def show(settings: Settings, *, output: Output | None, check: bool) -> int:
     else:
         data.print(terminal.table(("setting", "value", "from"), [tuple(row.values()) for row in rows]))
     return 0
+
+
+def require_usable(settings: Settings) -> None:
+    """Raises StackError for settings that a server would refuse to start with."""
+    try:
+        Identity(settings)
+        host_and_port(settings, "writer_address")
+        host_and_port(settings, "queries_address")
+    except (NoKey, NotAllowed) as exc:
+        raise StackError(str(exc)) from exc
 
 
 def _origins(settings: Settings) -> dict[str, str]:

@@ -65,7 +65,9 @@ def show_counts(settings: Settings, *, output: Output | None) -> int:
             [*(row[name] for name in columns), ", ".join(f"{count} {why}" for why, count in row["reasons"].items())]
             for row in sorted(rows, key=lambda row: (row["store"], row["topic"], row["partition"]))
         ]
-        data.print(terminal.table((*columns, ""), cells))
+        shown = terminal.table((*columns, ""), cells)
+        shown.columns[1].overflow = "fold"  # of topics that begin alike, the end tells which it is
+        data.print(shown)
     if wrong:
         talk.print(f"{len(wrong)} partitions do not add up: this is a bug of readside; please report it")
     return 1 if wrong else 0

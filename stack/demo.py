@@ -49,13 +49,14 @@ def run(settings: Settings, *, seconds: float, ports: str) -> int:
         orders: list[str] = []
         load = _load(stack, probe, orders)
         load.prepare(users=60, products=40)
+        before = _applied(stack)
         _drive(stack, load, probe, seconds)
         probe.close()
         _show_read_models(stack, orders[-1])
         data.print("\n[bold]verify[/]: every row recomputed from the source by SQL that shares nothing with the engine")
         verdicts = verification.verdicts_of(stack)
         verification.show(verdicts)
-        return _summary(stack, load.report, probe, verdicts)
+        return _summary(load.report, probe, verdicts, changes=_applied(stack) - before)
 
 
 @contextmanager
@@ -175,17 +176,19 @@ def _get(client: httpx.Client, path: str) -> dict[str, Any]:
     return response.json()
 
 
-def _summary(settings: Settings, report: Report, probe: FreshnessProbe, verdicts: list[Verdict]) -> int:
+def _applied(settings: Settings) -> int:
+    """How many changes the serving store has applied since ever."""
     serving = next(hop for hop in collect(settings).hops if hop.name == "serving")
+    return int(str(serving.figures.get("changes") or 0))
+
+
+def _summary(report: Report, probe: FreshnessProbe, verdicts: list[Verdict], *, changes: int) -> int:
     readings = [reading.seconds * 1000 for reading in probe.readings() if reading.status == 200]
     unread = len(probe.readings()) - len(readings)
     differences = sum(verdict.differences for verdict in verdicts)
-    changes = serving.figures.get("changes", 0)
     data.print("\n[bold]summary[/]")
     data.print(f"  commands          {report.requests} ({report.unanswered} unanswered)")
-    data.print(
-        f"  changes applied   {changes} ({float(str(changes)) / max(report.seconds, 1e-9):.0f} per second of traffic)"
-    )
+    data.print(f"  changes applied   {changes} ({changes / max(report.seconds, 1e-9):.0f} per second of traffic)")
     data.print(
         f"  freshness         p50 {percentile(readings, 0.5):.0f} ms, p99 {percentile(readings, 0.99):.0f} ms "
         f"from a write's answer to its page, over {len(readings)} reads ({unread} failed)"

@@ -52,7 +52,9 @@ def run(settings: Settings, names: Sequence[str], *, origin: Origin, yes: bool, 
         rebuild = rebuilds.under_way(connection)
         if rebuild is None:
             if not names:
-                raise StackError("name the read models; `readside models` lists them")
+                raise StackError(
+                    "no rebuild is under way; to begin one, name the read models: `readside models` lists them"
+                )
             planned = _planned(_declared(settings), names)
             if origin == "kafka":
                 require_history(settings)

@@ -14,6 +14,7 @@ from pathlib import Path
 from config.environment import environment_of
 from config.settings import Settings
 from stack import state
+from stack.configuration import require_usable
 from stack.errors import ComponentFailed, NotRunning
 from stack.process import spawn, tail
 from stack.state import StackState
@@ -30,8 +31,9 @@ def start(settings: Settings, *, only: str = "", ports: str = "fixed", detach: b
     """Start the supervisor of a stack in ``settings.data_dir``; `wait_healthy` tells when the stack works.
 
     A detached one outlives us; otherwise it and its components end with the calling thread, whatever happens to us.
-    Raises AlreadyRunning when the data directory belongs to a running stack.
+    Raises AlreadyRunning when the data directory belongs to a running stack, StackError for settings that a server refuses.
     """
+    require_usable(settings)
     settings = settings.model_copy(update={"data_dir": settings.data_dir.resolve()})
     if state.running(settings.data_dir) is not None:
         raise state.already_running(settings.data_dir)

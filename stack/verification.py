@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -19,9 +20,10 @@ from projectors.verification.comparing import Difference, Verdict, verify
 from projectors.verification.oracles import Check, Recomputation, oracle_of, oracle_of_table
 from stack import serving_store, terminal
 from stack.errors import StackError
-from stack.terminal import Output, data
+from stack.terminal import Output, data, talk
 
 _AT_ONCE = 4  # models compared at the same time
+_SNAPSHOT_S, _LOOK_S = 30.0, 0.2
 
 
 def run(
@@ -31,6 +33,7 @@ def run(
 
     ``values``: show what the first differing rows hold; ``repair``: make them equal, after asking unless ``assumed``.
     """
+    _await_snapshot(settings)
     verdicts = _all_of(settings, names, values=values)
     as_json = terminal.chosen(output) == "json"
     if not as_json:
@@ -47,6 +50,33 @@ def run(
     if as_json:
         terminal.print_json([_json(verdict, repaired) for verdict in verdicts])
     return 1 if any(verdict.differences for verdict in verdicts) else 0
+
+
+def _await_snapshot(settings: Settings) -> None:
+    """Until the serving store holds something to compare. Raises StackError when it does not come to."""
+    deadline, told = time.monotonic() + _SNAPSHOT_S, False
+    while _phase(settings) == "snapshot":
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"the first snapshot is not loaded after {_SNAPSHOT_S:.0f} s, so there is nothing to compare; "
+                "`readside status` says what it waits for"
+            )
+        if not told:
+            talk.print("the first snapshot is not loaded yet; waiting for it", style="dim")
+            told = True
+        time.sleep(_LOOK_S)
+
+
+def _phase(settings: Settings) -> str:
+    """snapshot until one is loaded; streaming also when nobody can be asked, which the comparison tells."""
+    try:
+        with serving_store.connected(settings, "readside verify") as store:
+            row = store.execute("select phase from readside.checkpoint where store = 'serving'").fetchone()
+            return row[0] if row else "snapshot"
+    except psycopg.errors.UndefinedTable:
+        return "snapshot"
+    except (StackError, psycopg.Error):
+        return "streaming"
 
 
 def verdicts_of(settings: Settings, names: Sequence[str] = (), *, values: bool = False) -> list[Verdict]:

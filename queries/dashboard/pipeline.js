@@ -74,7 +74,7 @@ function inShort(place, part) {
     return lines[0] ? lines : lines.reverse();
   }
   if (place.kind === "store") return [part.models ? `${count(part.rows)} rows` : "", part.as_of ? clock(new Date(part.as_of)) : ""];
-  return [part.restarts ? `${part.restarts} restarts` : "", ""];
+  return [part.restarts ? `${part.restarts} restart${part.restarts === 1 ? "" : "s"}` : "", ""];
 }
 
 export function showPipeline(look) {

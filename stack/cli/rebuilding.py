@@ -31,6 +31,8 @@ def rebuild(
     """
     from stack import rebuild as work
 
+    if cancel and rollback:
+        raise typer.BadParameter("--cancel ends a rebuild, --rollback takes one back: give one of them")
     settings = settings_of(data_dir)
     if cancel:
         return work.cancel(settings)

@@ -62,6 +62,7 @@ class Dash(App[int]):
         Binding("question_mark", "help", "help", key_display="?"),
         Binding("escape", "unfilter", "no filter", show=False),
         Binding("q", "quit", "quit"),
+        Binding("ctrl+c", "quit", show=False, priority=True),
     ]
 
     def __init__(self, settings: Settings, *, light: bool = False) -> None:

@@ -142,8 +142,12 @@ def _said(response: httpx.Response, statement: str) -> str:
     try:
         problem = response.json()
         title, detail = str(problem["title"]), str(problem.get("detail", ""))
+        if faults := problem.get("errors"):
+            detail = "; ".join(
+                f"{each.get('pointer', each.get('parameter', ''))}: {each['message']}" for each in faults
+            )
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         return f"HTTP {response.status_code}, and no problem as readside describes them; is that its query server?"
     said = visible(f"{title}: {pointed(detail, statement)}" if detail else title, keep="\n\t")
-    advice = bearer.advice(response.status_code)
+    advice = bearer.advice(response.status_code, str(problem.get("type", "")))
     return said.rstrip(".") + advice if advice else said

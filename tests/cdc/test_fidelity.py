@@ -35,6 +35,13 @@ def found(tables: tuple[Table, ...]) -> list[tuple[str | None, str]]:
     return [(finding.column, finding.reason) for finding in findings(tables)]
 
 
+def test_a_publication_that_is_not_there_is_told_from_an_empty_one(publish: Publish):
+    with pytest.raises(Fatal, match="there is no publication p;"):
+        publish("select 1")
+    with pytest.raises(Fatal, match="publication p holds no table"):
+        publish("create publication p")
+
+
 def test_nothing_stands_against_the_tables_that_are_proved_to_be_mirrored(shop_database):
     with psycopg.connect(shop_database, autocommit=True) as source:
         run(source, (*zoo.create(), sql("setup")))

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from queries import access
+from stack.bearer import advice as bearer_advice
 from stack.errors import StackError
 from stack.sql import asking
 from tests.queries.harness import Api, Projector, serving
@@ -214,6 +215,18 @@ def test_readsides_own_commands_send_their_token_and_say_what_they_lack(api: Api
         with pytest.raises(StackError, match=said) as error:
             asking.ask(api.settings.model_copy(update={"token": given and SecretStr(given)}), "select 1")
         assert given is None or given not in str(error.value)
+
+
+def test_no_token_is_asked_for_where_none_would_help(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = api.settings.model_copy(update={"token": SecretStr("")})
+    with pytest.raises(StackError, match="the server asks for a token: set READSIDE_TOKEN"):
+        asking.ask(given, "select 1")
+    assert bearer_advice(403, "/problems/forbidden") and not bearer_advice(403, "/problems/not-allowed")
+
+
+def test_what_is_wrong_with_a_request_is_said_whole(api: Api) -> None:
+    with pytest.raises(StackError, match=r"The request is not valid: /sql: .+ at least 1 character"):
+        asking.ask(api.settings.model_copy(update={"token": SecretStr(token("operator"))}), "")
 
 
 def test_a_route_without_a_rule_is_refused_to_all(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,19 @@ def test_every_process_that_was_stopped_with_another_is_named() -> None:
             parent.kill()
 
 
+def test_a_process_that_nobody_starts_again_says_how_the_stack_is_started() -> None:
+    noted = {"writer": Supervised(name="writer", supervised=False)}
+    said = component(replace(ALL_WELL, writer=SILENT, supervised=noted), "writer")
+    assert said.why == "no stack runs in this data directory; start it: `readside up --detach`"
+
+
+def test_a_connector_that_is_held_because_its_supervision_waits_says_for_what() -> None:
+    held = replace(ALL_WELL, connector=Seen(value=("STOPPED", "UNASSIGNED")))
+    assert "somebody told it to be" in hop(held, "transport").why
+    waits = {"connector": Supervised(name="connector", waits="the source database does not answer")}
+    assert hop(replace(held, supervised=waits), "transport").why.startswith("the source database does not answer")
+
+
 def test_a_process_that_ended_and_starts_again_says_so() -> None:
     again = {"writer": Supervised(name="writer", pid=os.getpid(), state="starting", restarts=2)}
     said = component(replace(ALL_WELL, writer=SILENT, supervised=again), "writer")

@@ -68,6 +68,34 @@ def test_wrong_setting_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "topic_partitions" in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("READSIDE_AUTH", "jwt", "READSIDE_JWT_KEY"),
+        ("READSIDE_QUERIES_ADDRESS", "foo", "write host:port"),
+        ("READSIDE_WRITER_ADDRESS", "0.0.0.0:8001", "which others can reach"),
+    ],
+)
+def test_settings_that_a_server_refuses_are_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    for command in (["config", "--check"], ["up", "--detach"]):
+        ran = readside(*command, "--data-dir", "here", cwd=tmp_path)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert said in " ".join(ran.stderr.split())
+    assert not (tmp_path / "here").exists()
+
+
+def test_status_of_a_stack_that_was_stopped_says_how_it_is_started(tmp_path: Path) -> None:
+    (tmp_path / "stack.json").write_text('{"components": [{"name": "kafka", "state": "stopped"}]}')
+    ran = readside("status", "--output", "table", "--data-dir", str(tmp_path))
+    assert ran.returncode == 2
+    assert "no stack runs in this data directory" in " ".join(ran.stdout.split())
+    assert "$ readside up --detach" in ran.stdout
+    assert "starts it again" not in ran.stdout
+
+
 def test_missing_python_is_said_with_the_way_out(tmp_path: Path) -> None:
     for tool in ("sh", "dirname", "readlink", "pwd"):
         (tmp_path / tool).symlink_to(f"/bin/{tool}")
