@@ -22,6 +22,7 @@ from stack.state import StackState
 START_TIMEOUT_S = 300.0  # a first start downloads 60 MB, over whatever line there is
 _STOP_TIMEOUT_S = 90.0
 _LOOK_S = 0.05
+_HOPELESS_S = 5.0  # for which the connector says that it cannot run, after which a start is given up
 _REFUSALS = 3  # of a component that says going on would be wrong, after which a start is given up
 
 Show = Callable[[StackState], None]
@@ -67,8 +68,11 @@ def wait_healthy(
     Raises ComponentFailed with the stack's own explanation when it gave up, or when the time is over.
     """
     deadline = time.monotonic() + timeout_s
+    well_at = time.monotonic()
     while True:
         now = state.read(data_dir)
+        if now is None or not now.error:
+            well_at = time.monotonic()
         if now is not None:
             show(now)
             if now.state == "healthy":
@@ -80,6 +84,8 @@ def wait_healthy(
             ]
             if supervisor is not None and refused:
                 raise ComponentFailed("\n".join(refused))
+            if supervisor is not None and time.monotonic() - well_at > _HOPELESS_S:
+                raise ComponentFailed(now.error)
         if time.monotonic() > deadline:
             raise ComponentFailed(_not_healthy(data_dir, now, timeout_s))
         if supervisor is not None and supervisor.poll() is not None:

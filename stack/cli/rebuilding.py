@@ -27,7 +27,7 @@ def rebuild(
 ) -> int:
     """Build read models anew beside those that serve: plan, progress, what differs, swap in one transaction.
 
-    Exit code 0 when the new versions serve, 1 when all is left as it was.
+    Exit code 0 when the new versions serve, 1 when you let all be as it was, 2 when it cannot be done.
     """
     from stack import rebuild as work
 
