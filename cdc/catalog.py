@@ -151,9 +151,8 @@ def read_tables(source_dsn: str, publication: str, only: Sequence[str] = ()) -> 
         connection.cursor(row_factory=dict_row) as cursor,
     ):
         rows = cursor.execute(_TABLES, {"publication": publication}).fetchall()
-        there = cursor.execute("select 1 from pg_publication where pubname = %s", [publication]).fetchone()
-    if there is None:
-        raise Fatal(f"there is no publication {publication}; run `readside setup`, or create it for your tables")
+        if not rows and not cursor.execute("select 1 from pg_publication where pubname = %s", [publication]).fetchone():
+            raise Fatal(f"there is no publication {publication}; run `readside setup`, or create it for your tables")
     chosen = [row for row in rows if not only or f"{row['schema']}.{row['name']}" in only]
     names = Counter(row["name"] for row in chosen)
     tables = tuple(_table(row, shared=names[row["name"]] > 1) for row in chosen)

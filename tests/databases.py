@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -37,9 +38,9 @@ class Postgres:
         )
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A native PostgreSQL with the roles of the stack and the templates of its databases."""
+@contextmanager
+def running(settings: Mapping[str, str]) -> Iterator[Postgres]:
+    """A native PostgreSQL with these settings, and nothing in it."""
     # Each projector's start makes and drops dozens of temporary tables, whose files cost more than what is in them.
     with directories.temporary("postgres", in_memory=True) as directory:
         cluster = server.Cluster(
@@ -48,7 +49,7 @@ def postgres() -> Iterator[Postgres]:
             address=f"127.0.0.1:{free()[0]}",
             password=secrets.token_hex(8),
             user=server.unprivileged_user(),
-            settings={"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"},
+            settings=settings,
         )
         log = directory / "postgres.log"
         server.initialise(cluster)
@@ -58,11 +59,17 @@ def postgres() -> Iterator[Postgres]:
                 lambda: process.poll() is None and server.ready(cluster),
                 what=lambda: f"PostgreSQL starts: {tail(log)}",
             )
-            running = Postgres(admin_dsn=cluster.dsn())
-            _templates(running)
-            yield running
+            yield Postgres(admin_dsn=cluster.dsn())
         finally:
             stop(process, signal.SIGINT)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One with the roles of the stack and the templates of its databases."""
+    with running({"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}) as made:
+        _templates(made)
+        yield made
 
 
 def _templates(postgres: Postgres) -> None:

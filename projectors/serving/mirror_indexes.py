@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 
@@ -28,17 +28,10 @@ def prepare_mirror_indexes(connection: Connection, declarations: Declarations, v
     asked_for = {name for name, *_ in _wanted_indexes((*declarations.read_models, *coming))}
     for name in _mirror_indexes(connection).keys() - asked_for:
         connection.execute(_dropping(name))
-    make_mirror_indexes(connection, declarations.read_models, versions.old)
-
-
-def make_mirror_indexes(
-    connection: Connection, models: Iterable[ReadModel], old: Collection[str] = frozenset()
-) -> None:
-    """Make what these models ask for and is not there, in this transaction."""
-    for name, model, table, index in _missing(connection, models):
+    for name, model, table, index in _missing(connection, declarations.read_models):
         with (
             suppress(psycopg.ProgrammingError)
-            if model in old
+            if model in versions.old
             else blamed(f"{base_of(model)} asks for an index on mirror.{table}"),
             connection.transaction(),
         ):
@@ -67,8 +60,11 @@ def _wanted_indexes(models: Iterable[ReadModel]) -> list[tuple[str, str, str, Li
 
 def _missing(connection: Connection, models: Iterable[ReadModel]) -> list[tuple[str, str, str, LiteralString]]:
     there = {name for name, valid in _mirror_indexes(connection).items() if valid}
-    first_asked = {wanted[0]: wanted for wanted in reversed(_wanted_indexes(models))}
-    return [wanted for name, wanted in reversed(first_asked.items()) if name not in there]
+    missing: dict[str, tuple[str, str, str, LiteralString]] = {}
+    for wanted in _wanted_indexes(models):
+        if wanted[0] not in there:
+            missing.setdefault(wanted[0], wanted)
+    return list(missing.values())
 
 
 def _mirror_indexes(connection: Connection) -> dict[str, bool]:

@@ -17,7 +17,7 @@ from projectors.declaration import base_of
 from projectors.read_model import Declarations, History, ReadModel
 from projectors.rollup import Rollup
 from projectors.serving.columns import declared_columns, measures_of
-from projectors.serving.mirror_indexes import blamed, make_mirror_indexes
+from projectors.serving.mirror_indexes import blamed
 from projectors.serving.refresh import create_history, create_index, create_read_model
 from projectors.serving.relation import Relation, declared_relation, no_rows
 from projectors.serving.rollup import create_rollup, key_rollup
@@ -136,7 +136,7 @@ def _make(
 
 
 def make_next(connection: Connection, version: Version, relations: Mapping[str, Relation]) -> None:
-    """Make the table of a next version, empty and without indexes but its key's, and what else it needs.
+    """Make the table of a next version, empty and without indexes but its key's; those on the mirror are there.
 
     Raises Fatal for a mistake in it.
     """
@@ -145,7 +145,6 @@ def make_next(connection: Connection, version: Version, relations: Mapping[str, 
     bare = replace(declared, indexes=())
     if isinstance(bare, ReadModel):
         prepare_extensions(connection, [bare])
-        make_mirror_indexes(connection, [bare])
         # Names of indexes are the schema's, and those of the table that serves are taken.
         bare = replace(bare, columns=cast("LiteralString", _NAMED_INDEX.sub("", bare.columns)))
     with blamed(base_of(declared.name)):
