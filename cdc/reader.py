@@ -94,8 +94,8 @@ class KafkaPythonReader:
                 reconnect_backoff_max_ms=1_000,  # by default 30 s: long after Kafka is back
                 fetch_min_bytes=1,
                 fetch_max_wait_ms=500,  # a long poll: answered as soon as there is a byte
-                max_partition_fetch_bytes=4 * 1024 * 1024,
-                fetch_max_bytes=16 * 1024 * 1024,
+                max_partition_fetch_bytes=512 * 1024,  # topics advance together: rows wait for those of other topics
+                fetch_max_bytes=2 * 1024 * 1024,
             )
         except KafkaError as exc:
             raise Transient(f"Kafka at {bootstrap} does not answer: {type(exc).__name__}") from exc

@@ -1,10 +1,12 @@
 """Batches on their way into a store, one after the other: small ones at once, large ones beside the reading of the next.
 
-A store spends most of a large batch waiting for its database, and the next one takes as long to read and decode.
+A store spends most of a large batch waiting for its database, and the next one takes as long to read and decode. Topics
+are read unevenly, so that two batches may get whole at once and none for a while: one waits, and the reading goes on.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
@@ -20,14 +22,14 @@ Apply = Callable[[Ready, Sequence[Transaction], Checkpoint], None]
 
 
 class Applying:
-    """One thread reads and calls this; at most one batch is being applied. Leaving the block waits for it."""
+    """One thread reads and calls this; one batch is being applied, one more may wait. Leaving the block waits for both."""
 
     def __init__(self, prepare: Callable[[Sequence[Transaction]], Ready], apply: Apply) -> None:
         """``prepare`` is called by the reading thread, beside the batch under way; ``apply`` with what it returned."""
         self._prepare = prepare
         self._apply = apply
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="applying")
-        self._under_way: Future[None] | None = None
+        self._under_way: deque[Future[None]] = deque()  # in order; the first is being applied
 
     def __enter__(self) -> Applying:
         return self
@@ -42,19 +44,35 @@ class Applying:
     @property
     def idle(self) -> bool:
         """Whether nothing is being applied."""
-        return self._under_way is None or self._under_way.done()
+        return all(batch.done() for batch in self._under_way)
+
+    @property
+    def full(self) -> bool:
+        """Whether the next batch would have to wait for two."""
+        return sum(not batch.done() for batch in self._under_way) > 1
 
     def apply(self, transactions: Sequence[Transaction], checkpoint: Checkpoint) -> None:
-        """Apply a batch after the one before it; raises what either of them raised."""
+        """Apply a batch after those before it, or have it wait; raises what any of them raised."""
         ready = self._prepare(transactions)
-        self.finish()
         if sum(len(transaction.changes) for transaction in transactions) <= _FEW_CHANGES:
+            self.finish()
             self._apply(ready, transactions, checkpoint)
-        else:
-            self._under_way = self._pool.submit(self._apply, ready, transactions, checkpoint)
+            return
+        while len(self._under_way) > 1:
+            self._under_way.popleft().result()
+        before = self._under_way[-1] if self._under_way else None
+        self._under_way.append(self._pool.submit(self._after, before, ready, transactions, checkpoint))
 
     def finish(self) -> None:
-        """Wait for the batch under way; raises what it raised."""
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.result()
+        """Wait for the batches under way; raises what one of them raised."""
+        under_way = list(self._under_way)
+        self._under_way.clear()
+        for batch in under_way:
+            batch.result()
+
+    def _after(
+        self, before: Future[None] | None, ready: Ready, transactions: Sequence[Transaction], checkpoint: Checkpoint
+    ) -> None:
+        if before is not None:
+            before.result()  # the pool's only thread has run it: nothing is applied behind a batch that failed
+        self._apply(ready, transactions, checkpoint)

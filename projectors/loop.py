@@ -22,6 +22,7 @@ from projectors.images import Images
 from projectors.intake import Intake
 from projectors.letters import DeadLetter, Place
 from projectors.metrics import Metrics
+from projectors.pace import Pace
 from projectors.parked import Parked
 from projectors.rate import Rate
 from projectors.snapshots import Snapshots
@@ -30,8 +31,6 @@ from projectors.tally import Counts, Tally
 from projectors.watch import Watch
 
 logger = logging.getLogger(__name__)
-
-LOOK_S = 0.5  #: least seconds between two looks for what operators ask of dead letters
 
 
 class Projector:
@@ -191,36 +190,37 @@ class Projector:
         begins = starts(self._reader, intake.topics_read, checkpoint.state)
         self._reader.assign(begins)
         self._partitions = frozenset(begins)
-        committed_at, looked_at, attending = 0.0, 0.0, False
+        pace = Pace(
+            batch_changes=self._settings.batch_changes,
+            buffered_changes=self._settings.buffered_changes,
+            interval_s=self._interval_s,
+        )
+        attending = False
         while not stop.is_set():
-            behind = intake.assembler.has_whole or attending  # no room for it, or too much at once
-            enough = intake.assembler.buffered >= self._settings.batch_changes
-            wait_s = 0.0 if enough else max(0.0, committed_at + self._interval_s - time.monotonic())
-            if wait_s > 0:
-                stop.wait(wait_s)  # before reading, so that what comes in meanwhile is of this batch
+            if (rest_s := pace.rest_s(intake.assembler.buffered)) > 0:
+                stop.wait(rest_s)
             self._hold_back()
-            for record in self._reader.poll(0.01 if behind else 0.5, self._settings.batch_changes):
+            wait_s = pace.poll_s(behind=intake.assembler.has_whole or attending)
+            pace.records = 0
+            for pace.records, record in enumerate(self._reader.poll(wait_s, self._settings.batch_changes), 1):
                 intake.feed(record)
                 if intake.superseded:
                     return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
             if self._watch is not None and self._watch.changed is not None:
                 raise _begin_anew(self._watch)
-            if applying.idle or attending:
+            if attending or pace.looks(applying):
                 applying.finish()
                 attending = self._store.attend()
                 self._store.rest()
-                if time.monotonic() - looked_at > LOOK_S:
-                    looked_at = time.monotonic()
+                if pace.looks_for_letters():
                     checkpoint = self._carry_out(checkpoint)
-            # While a large batch is applied, the next one is read and prepared, as far as there is room.
-            room = intake.assembler.buffered <= self._settings.buffered_changes
-            ready = applying.idle or not room or (enough and self._parked.impossible)
-            if ready and (taken := intake.assembler.take(self._settings.batch_changes)):
+            takes = pace.takes(applying, intake.assembler.buffered, ahead=self._parked.impossible)
+            if takes and (taken := intake.assembler.take(self._settings.batch_changes)):
                 if not self._parked.impossible:
                     applying.finish()  # what is parked by the one under way decides what is parked of this one
                 transactions, checkpoint = self._after(taken, checkpoint)
                 applying.apply(transactions, checkpoint)
-                committed_at = time.monotonic()
+                pace.taken()
             if intake.outside:
                 applying.finish()
                 transactions, checkpoint = self._after((), checkpoint)

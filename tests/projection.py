@@ -14,7 +14,7 @@ from unittest.mock import patch
 from cdc.assembler import Partition
 from cdc.reader import Record
 from config.settings import Settings
-from projectors import loop, tally
+from projectors import pace, tally
 from projectors.checkpoint import Store
 from projectors.loop import Projector
 from tests.scripted import PREFIX, ScriptedLog, ScriptedReader
@@ -80,7 +80,7 @@ class Projection:
     def _run(self) -> None:
         try:
             # Counts go with every commit, and what operators ask for is looked up after every poll.
-            with patch.object(tally, "INTERVAL_S", 0.0), patch.object(loop, "LOOK_S", 0.0):
+            with patch.object(tally, "INTERVAL_S", 0.0), patch.object(pace, "LOOK_S", 0.0):
                 self._projector.run(threading.Event())
             self.store.close()
         except BaseException as exc:

@@ -64,6 +64,11 @@ def forget(relations: Iterable[Relation]) -> Composed:
     return SQL("with {} {}").format(first, deletes[0]) if deletes[1:] else deletes[0]
 
 
+def empty(relations: Iterable[Relation]) -> Composed:
+    """The same by new files: dearer for few rows, and leaves no dead ones behind."""
+    return SQL("truncate {}").format(SQL(", ").join(relation.changed for relation in relations))
+
+
 def relation_of(table: Table) -> Relation:
     """A table of the mirror."""
     columns = tuple(column.name for column in table.columns)
