@@ -194,7 +194,7 @@ class Settings(BaseSettings):
     )
 
     analytics_copy_interval_s: float = Field(
-        default=2.5,
+        default=2.0,
         gt=0,
         description="Least seconds between two published copies of the analytics store (<data-dir>/analytics.duckdb).",
     )
