@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from cdc.change import Change, End
 from cdc.errors import BEGIN_ANEW, HistoryLost, SourceChanged
@@ -33,27 +35,28 @@ _REMEMBERED = 100_000
 _REMEMBERED_IN_STATE = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """A whole source transaction: all its changes of the tables read here, in the order they were made."""
 
     xid: int  #: 32 bit
     end_lsn: int
     committed_us: int  #: commit time at the source, microseconds since 1970 UTC
     changes: Changes
-    records: Mapping[Partition, int] = field(default_factory=dict[Partition, int])  #: how many changes lay in which
+    records: Mapping[Partition, int] = field(default_factory=dict)  #: how many changes lay in which
+
+    def with_changes(self, changes: Changes) -> Transaction:
+        """The same transaction with these instead."""
+        return replace(self, changes=changes)
 
 
-@dataclass(slots=True)
-class _Pending:
+class _Pending(Struct):
     rows: Rows
-    by_table: dict[str, int] = field(default_factory=dict[str, int])
-    records: dict[Partition, int] = field(default_factory=dict[Partition, int])
+    by_table: dict[str, int] = field(default_factory=dict)
+    records: dict[Partition, int] = field(default_factory=dict)
     previous_end: int | None = None  # as its rows say
 
 
-@dataclass(slots=True)
-class _Waiting:
+class _Waiting(Struct):
     end: End
     offset: int
     counts: dict[str, int]  # of the tables read here

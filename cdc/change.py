@@ -42,8 +42,7 @@ class Change(Struct, frozen=True, array_like=True, gc=False):
     poison: str | None = None  #: for x: what is wrong with it
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True, gc=False):
     """The transaction topic's END: the transaction's place in commit order and how many changes each table has."""
 
     xid: int  #: 32 bit
@@ -240,7 +239,7 @@ def _row_of(envelope: _Envelope) -> bytes:
     row, source = bytes(envelope.after), envelope.source
     if not row.startswith(b"{"):
         raise Poison(f"operation {envelope.op} on {source.schema}.{source.table} has no after image")
-    if b"[null" in row or b'["[L' in row:
+    if b"[" in row and (b"[null" in row or b'["[L' in row):
         for name, raw in _object.decode(row).items():
             if _LOST_ARRAY.fullmatch(bytes(raw)):
                 raise Poison(

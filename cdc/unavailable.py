@@ -20,7 +20,7 @@ _UNAVAILABLE = (
     msgspec.json.encode({PLACEHOLDER: PLACEHOLDER}).decode(),
 )
 #: Without these bytes a row holds none of the forms.
-_NEEDLES = (
+_TEXT, _NUMBERS, _UUIDS = (
     PLACEHOLDER[1:].encode(),
     msgspec.json.encode(_UNAVAILABLE[2]),
     msgspec.json.encode(_UNAVAILABLE[3]),
@@ -32,7 +32,8 @@ _any = msgspec.json.Decoder()
 
 def without_unavailable(row: bytes) -> bytes | None:
     """The row, a JSON object, without its unavailable columns; None when all are there."""
-    if not any(needle in row for needle in _NEEDLES):
+    # Asked of every update: an array's forms are looked for only where there is an array.
+    if _TEXT not in row and (b"[" not in row or (_NUMBERS not in row and _UUIDS not in row)):
         return None
     columns = _object.decode(row)
     there = {name: raw for name, raw in columns.items() if _any.decode(raw) not in _UNAVAILABLE}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
 import msgspec.structs
@@ -45,9 +44,7 @@ class Images:
         odd = self._odd_tables(change for transaction in transactions for change in transaction.changes)
         if not odd:
             return transactions
-        return [
-            replace(t, changes=_Conformed(t.changes, lambda change: self._present(change, odd))) for t in transactions
-        ]
+        return [t.with_changes(_Conformed(t.changes, lambda change: self._present(change, odd))) for t in transactions]
 
     def conformed_rows(self, changes: Sequence[Change]) -> Sequence[Change]:
         """The same for a snapshot's rows."""

@@ -74,7 +74,7 @@ class Parked:
                     self._park(change, transaction, transaction.end_lsn, reason, parked)
                     orders.add(change.order)
             poisoned.discard(transaction.xid)
-            kept.append(replace(transaction, changes=Without(transaction.changes, orders)) if orders else transaction)
+            kept.append(transaction.with_changes(Without(transaction.changes, orders)) if orders else transaction)
         return kept, parked, released
 
     def sift_rows(self, changes: Sequence[Change], parked: dict[Place, DeadLetter]) -> Sequence[Change]:
@@ -130,7 +130,7 @@ class Parked:
                     self._park(change, transaction, transaction.end_lsn, reason, parked)
                     refused.add(self._place_of(change))
                     orders.add(change.order)
-            kept.append(replace(transaction, changes=Without(transaction.changes, orders)) if orders else transaction)
+            kept.append(transaction.with_changes(Without(transaction.changes, orders)) if orders else transaction)
         counts = {
             partition: replace(counts, ignored=dict(counts.ignored)) for partition, counts in checkpoint.counts.items()
         }

@@ -47,6 +47,12 @@ class Connection:
             found = self.raw.execute(statement, parameters)
             return Fetched(found.fetchall(), found.description or ())
 
+    def execute_all(self, statements: Sequence[str]) -> None:
+        """Run one after the other. In one call: each gives the interpreter's lock away, and waits for it, several times."""
+        if statements:
+            with self.quiet.calling():
+                self.raw.execute(";\n".join(statements))  # a declaration's query may end with a comment
+
     def columns(self, table: str) -> list[tuple[str, str]]:
         """Names and types of a table's columns, in order; ``table``: as SQL writes its name."""
         # Not of duckdb_columns(), which looks at every table and view there is, and this is asked for each at every start.
@@ -113,8 +119,7 @@ def spilled(connection: Connection | duckdb.DuckDBPyConnection) -> bool:
 def drop_temporary(connection: Connection) -> None:
     """Drop every temporary table: each takes a block of memory per column, however few its rows are."""
     found = connection.execute("select table_name from duckdb_tables() where temporary").fetchall()
-    for (name,) in found:
-        connection.execute(f"drop table temp.{quoted(name)}")
+    connection.execute_all([f"drop table temp.{quoted(name)}" for (name,) in found])
 
 
 def checkpoint_if_due(connection: Connection, path: Path, confinement: Confinement) -> None:

@@ -53,16 +53,18 @@ def _recompute(
         if count > _MOST_KEYS:
             some = f"{number} > {first} and {number} <= {first + _MOST_KEYS}"
             _made(connection, "affected", f"select {names} from keys where {some}")
-        _made(connection, "fresh", model.query)
-        if captured:
-            _remember(connection, into, model.key, "affected", first=first == 0)
-        _settle(connection, into, model.key, "affected")
+        kept = [_remember(into, model.key, "affected", first=first == 0)] if captured else []
+        connection.execute_all([_make("fresh", model.query), *kept, *_settle(into, model.key, "affected")])
     return count > 0
 
 
 def _made(connection: Connection, name: str, query: str) -> int:
     """How many rows the temporary table has that was made."""
-    return connection.execute(f"create or replace temporary table {name} as {query}").fetchall()[0][0]
+    return connection.execute(_make(name, query)).fetchall()[0][0]
+
+
+def _make(name: str, query: str) -> str:
+    return f"create or replace temporary table {name} as {query}"
 
 
 def create_rollup(rollup: Rollup, source: Relation) -> str:
@@ -89,8 +91,7 @@ def refresh_rollup(connection: Connection, rollup: Rollup, into: Relation, sourc
     if not moved:
         return False
     totals = ", ".join(f"coalesce(t.{name}, 0) + d.{name} as {name}" for name in measures)
-    _made(
-        connection,
+    fresh = _make(
         "fresh",
         f"""
         select * from (
@@ -100,9 +101,8 @@ def refresh_rollup(connection: Connection, rollup: Rollup, into: Relation, sourc
          where {_some(measures)}
         """,
     )
-    if captured:
-        _remember(connection, into, rollup.key, "delta", first=True)
-    _settle(connection, into, rollup.key, "delta")
+    kept = [_remember(into, rollup.key, "delta", first=True)] if captured else []
+    connection.execute_all([fresh, *kept, *_settle(into, rollup.key, "delta")])
     return True
 
 
@@ -116,7 +116,7 @@ def build_rollup(connection: Connection, rollup: Rollup, into: Relation, source:
     )
 
 
-def _remember(connection: Connection, into: Relation, key: Sequence[str], affected: str, *, first: bool) -> None:
+def _remember(into: Relation, key: Sequence[str], affected: str, *, first: bool) -> str:
     """Note the old and the new rows of the keys in ``affected``, the ``first`` of a batch or more of them."""
     same = _same(key, "t", "a")
     rows = f"""
@@ -124,16 +124,15 @@ def _remember(connection: Connection, into: Relation, key: Sequence[str], affect
          union all
         select 1, {into.names} from fresh
     """
-    if first:
-        connection.execute(f"create or replace temporary table {into.changed} as {rows}")
-    else:
-        connection.execute(f"insert into {into.changed} ({into.sign}, {into.names}) {rows}")
+    return _make(into.changed, rows) if first else f"insert into {into.changed} ({into.sign}, {into.names}) {rows}"
 
 
-def _settle(connection: Connection, into: Relation, key: Sequence[str], affected: str) -> None:
+def _settle(into: Relation, key: Sequence[str], affected: str) -> Sequence[str]:
     """Make a table hold, of the keys in ``affected``, just the rows in ``fresh``."""
-    connection.execute(f"delete from {into.stored} t using {affected} a where {_same(key, 't', 'a')}")
-    connection.execute(f"insert into {into.stored} ({into.names}) select {into.names} from fresh")
+    return (
+        f"delete from {into.stored} t using {affected} a where {_same(key, 't', 'a')}",
+        f"insert into {into.stored} ({into.names}) select {into.names} from fresh",
+    )
 
 
 def _counted(rollup: Rollup, measures: Sequence[str], rows: str, sign: str = "") -> str:

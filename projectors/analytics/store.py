@@ -260,8 +260,7 @@ class AnalyticsStore:
         self._committed(checkpoint)
 
     def _run(self, *statements: str) -> None:
-        for statement in statements:
-            self._connection.execute(statement)
+        self._connection.execute_all(statements)
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

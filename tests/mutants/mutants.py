@@ -118,7 +118,7 @@ def rows_by_lsn() -> Mutant:
     """Orders a transaction's rows by LSN, which a delete and a create of one key change share."""
 
     def sort(taken: list[Transaction]) -> list[Transaction]:
-        return [replace(t, changes=tuple(sorted(list(t.changes)[::-1], key=lambda c: c.lsn))) for t in taken]
+        return [t.with_changes(tuple(sorted(list(t.changes)[::-1], key=lambda c: c.lsn))) for t in taken]
 
     return _handing_out(sort)
 
