@@ -116,6 +116,23 @@ def test_a_record_is_handed_out_when_it_comes_not_when_the_time_is_over(
     assert min(waits) < 0.5
 
 
+def test_records_larger_than_what_is_fetched_at_once_are_read_beside_small_ones(
+    reader: LogReader, stack: Stack, topic: str
+) -> None:
+    sent: dict[Partition, list[bytes]] = {}
+    size = 32 * 1024 * 1024
+    with closing(KafkaProducer(bootstrap_servers=stack.settings.kafka, max_request_size=size)) as producer:
+        for number in range(2):
+            sent[topic, number] = [secrets.token_bytes(length) for length in (10, 5_000_000, 700_000, 5_000_000, 10)]
+            for value in sent[topic, number]:
+                producer.send(topic, value, partition=number).get(10)
+    reader.assign(dict.fromkeys(sent, 0))
+    found: dict[Partition, list[bytes | None]] = {partition: [] for partition in sent}
+    for record in read(reader, 10):
+        found[record.partition].append(record.value)
+    assert found == sent
+
+
 def test_assigned_anew_it_reads_from_the_new_place_alone(
     reader: LogReader, producer: KafkaProducer, topic: str
 ) -> None:
