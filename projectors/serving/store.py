@@ -197,9 +197,10 @@ class ServingStore:
     ) -> None:
         """``begun``: is told what is computed, one after the other; then nothing is kept of it. Raises Undo."""
         many_rows = count > _FEW_CHANGES or begun is not None
+        # The statements of more than about a segment would pile up on this side, and be sent before they are needed.
+        pipelined = count <= _CHANGES_PER_SEGMENT and begun is None
         touched: set[str] = set()
-        # Pipelined statements would pile up on this side, so a large transaction is sent one segment after the other.
-        with self._transaction(pipelined=not many_rows, many_rows=many_rows):
+        with self._transaction(pipelined=pipelined, many_rows=many_rows):
             for tables, of_segment in moves:
                 self._run(of_segment)
                 touched.update(tables)
