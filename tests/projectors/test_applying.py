@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from unittest.mock import patch
 
 import pytest
 
@@ -155,14 +154,17 @@ def test_a_backlog_is_read_without_rest_and_a_quiet_stream_rests_between_commits
     assert one.rest_s(0) == 0.0
 
 
-def test_it_looks_around_though_batches_follow_one_another() -> None:
+def test_it_looks_around_though_batches_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Not as they are: projections that other tests let run look all the time.
+    monkeypatch.setattr(pace, "LOOK_S", 60.0)
+    monkeypatch.setattr(pace, "LOOK_AMID_S", 60.0)
     one = Pace(batch_changes=10_000, buffered_changes=100_000, interval_s=0.0)
     assert one.looks_for_letters()
     assert not one.looks_for_letters()
     assert not one.looks(_Busy(idle=False))
     assert one.looks(_Busy(idle=True))
-    with patch.object(pace, "LOOK_AMID_S", 0.0):
-        assert one.looks(_Busy(idle=False))
+    monkeypatch.setattr(pace, "LOOK_AMID_S", 0.0)
+    assert one.looks(_Busy(idle=False))
 
 
 def test_what_counts_as_large_is_what_these_tests_call_so() -> None:
