@@ -201,8 +201,9 @@ class Projector:
                 stop.wait(rest_s)
             self._hold_back()
             wait_s = pace.poll_s(behind=intake.assembler.has_whole or attending)
-            pace.records = 0
-            for pace.records, record in enumerate(self._reader.poll(wait_s, self._settings.batch_changes), 1):
+            records = list(self._reader.poll(wait_s, self._settings.batch_changes))
+            pace.polled(records)
+            for record in records:
                 intake.feed(record)
                 if intake.superseded:
                     return  # what has been fed may lie behind the newer snapshot: nothing of it is taken

@@ -7,11 +7,16 @@ they are: so the pieces are gathered, and reading goes on while a batch is appli
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Protocol
+
+from cdc.reader import Record
 
 LOOK_S = 0.5  #: least seconds between two looks for what operators ask of dead letters
 LOOK_AMID_S = 2.0  #: most seconds for which batches follow one another without anybody looking what is asked
 _MANY = 1_000  # records at once: more are at hand
+_LARGE = 256 * 1024  # bytes at once: so are they, of wide rows
+_GATHER_S = 0.5  # longest that a store with nothing to do is left waiting for more
 _GATHERED = 10_000  # changes at which a store that has nothing to do is not left waiting for a larger batch
 _MORE_S = 0.01  # how long to wait for records when there is something to do without them
 _LONGEST_S = 0.5
@@ -41,11 +46,12 @@ class Pace:
         self._buffered_changes = buffered_changes
         self._interval_s = interval_s
         self._taken_at = self._looked_at = 0.0
-        self.records = 0  #: that the last poll brought
+        self._gathering_since = time.monotonic()
+        self._at_hand = False
 
-    @property
-    def _at_hand(self) -> bool:
-        return self.records >= _MANY
+    def polled(self, records: Sequence[Record]) -> None:
+        """These came in."""
+        self._at_hand = len(records) >= _MANY or sum(len(record.value or b"") for record in records) >= _LARGE
 
     def rest_s(self, buffered: int) -> float:
         """Seconds to wait before reading, so that what comes in meanwhile is of the next batch; ``buffered``: changes."""
@@ -73,9 +79,11 @@ class Pace:
         if buffered > self._buffered_changes:
             return True
         if applying.idle:
-            return not self._at_hand or buffered >= min(self._batch_changes, _GATHERED)
+            # Not by what is buffered alone: transactions of other tables are none of it, nor are large ones in a file.
+            gathered = buffered >= min(self._batch_changes, _GATHERED)
+            return gathered or not self._at_hand or time.monotonic() - self._gathering_since > _GATHER_S
         return buffered >= self._batch_changes and ahead and not applying.full
 
     def taken(self) -> None:
         """A batch was taken."""
-        self._taken_at = time.monotonic()
+        self._taken_at = self._gathering_since = time.monotonic()

@@ -51,7 +51,7 @@ class Connection:
         """Run one after the other. In one call: each gives the interpreter's lock away, and waits for it, several times."""
         if statements:
             with self.quiet.calling():
-                self.raw.execute(";\n".join(statements))  # a declaration's query may end with a comment
+                self.raw.execute("\n;\n".join(statements))  # a declaration's query may end with a comment
 
     def columns(self, table: str) -> list[tuple[str, str]]:
         """Names and types of a table's columns, in order; ``table``: as SQL writes its name."""

@@ -100,31 +100,31 @@ class ServingStore:
             checkpoint = read_checkpoint(self._connection, STORE)
             self._pushes.begin(self._connection)
             with self._transaction(pipelined=False, many_rows=True):
-                self._set_up(checkpoint)
+                self._set_up(self._kept, checkpoint)
             self._connection.execute(self._statements.create_changed())  # at once: a transaction each, they take 40 ms
             return checkpoint
 
-    def _set_up(self, checkpoint: Checkpoint) -> None:
+    def _set_up(self, kept: Kept, checkpoint: Checkpoint) -> None:
         """Bring the store in line with the source's tables and with the versions of declared tables to keep up."""
-        self._kept.follow(self._connection, first=checkpoint.phase == "snapshot")
-        tables, declarations = list(self._kept.tables.values()), self._kept.declarations
-        prepare_mirror_indexes(self._connection, declarations, self._kept.versions)
-        made = prepare_declared(self._connection, tables, declarations, self._kept.versions.kept)
+        kept.follow(self._connection, first=checkpoint.phase == "snapshot")
+        tables, declarations = list(kept.tables.values()), kept.declarations
+        prepare_mirror_indexes(self._connection, declarations, kept.versions)
+        made = prepare_declared(self._connection, tables, declarations, kept.versions.kept)
         self._statements = Statements(self._connection, tables, declarations, self._pushes.models)
-        self._kept.park(self._connection, self._statements, made)
-        letters.note_incomplete(self._connection, self._kept.declarations, tables)
-        self.rebuilding.resume(self._connection, self._kept)
+        kept.park(self._connection, self._statements, made)
+        letters.note_incomplete(self._connection, kept.declarations, tables)
+        self.rebuilding.resume(self._connection, kept)
         if checkpoint.phase == "streaming":
             # What reads a table in doubt is built from the snapshot that is to come; nobody comes back for the rest.
-            names = (made | self._kept.stale) - self._kept.doubted
-            build(self._connection, self._kept, self._statements, names, checkpoint)
+            names = (made | kept.stale) - kept.doubted
+            build(self._connection, kept, self._statements, names, checkpoint)
+        self._kept = kept  # whole: the reading thread prepares a batch by it while this one is still at work
 
     def _take_up(self) -> None:
         """Keep up other versions from now on."""
         self._connection.execute(self._statements.drop_changed())
-        self._kept = self._make_kept()
         with self._transaction(pipelined=False, many_rows=True):
-            self._set_up(read_checkpoint(self._connection, STORE))
+            self._set_up(self._make_kept(), read_checkpoint(self._connection, STORE))
         self._connection.execute(self._statements.create_changed())
 
     def attend(self) -> bool:

@@ -9,6 +9,7 @@ import pytest
 
 from cdc.assembler import Transaction
 from cdc.change import Change
+from cdc.reader import Record
 from cdc.spool import Rows
 from projectors import applying, pace
 from projectors.applying import Applying, Ready
@@ -111,6 +112,10 @@ def test_leaving_raises_what_a_batch_raised() -> None:
     assert store.applied == [1]
 
 
+def _record(value: bytes) -> Record:
+    return Record(("t", 0), 0, None, value, [])
+
+
 class _Busy:
     """Applying, as pace sees it."""
 
@@ -140,7 +145,7 @@ def test_when_a_batch_is_taken(
     takes: bool,
 ) -> None:
     one = Pace(batch_changes=10_000, buffered_changes=100_000, interval_s=0.0)
-    one.records = records
+    one.polled([_record(b"{}")] * records)
     assert one.takes(_Busy(idle=idle, full=full), buffered, ahead=ahead) is takes
 
 
@@ -150,8 +155,21 @@ def test_a_backlog_is_read_without_rest_and_a_quiet_stream_rests_between_commits
     one.taken()
     assert 59.0 < one.rest_s(0) <= 60.0
     assert one.rest_s(10_000) == 0.0
-    one.records = 5_000
+    one.polled([_record(b"{}")] * 5_000)
     assert one.rest_s(0) == 0.0
+    one.polled([_record(b"{}")] * 10)
+    assert one.rest_s(0) > 59.0
+    one.polled([_record(bytes(100_000))] * 3)  # few, but wide: a fetch was full
+    assert one.rest_s(0) == 0.0
+
+
+def test_a_store_with_nothing_to_do_waits_for_more_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The backlog of other tables' transactions: END after END is read, and no change is buffered.
+    one = Pace(batch_changes=10_000, buffered_changes=100_000, interval_s=0.0)
+    one.polled([_record(b"{}")] * 5_000)
+    assert not one.takes(_Busy(idle=True), 0, ahead=True)
+    monkeypatch.setattr(pace, "_GATHER_S", 0.0)
+    assert one.takes(_Busy(idle=True), 0, ahead=True)
 
 
 def test_it_looks_around_though_batches_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
