@@ -10,7 +10,7 @@ import base64
 import logging
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, cast
 
@@ -85,7 +85,7 @@ class ConfluentReader:
         except KafkaException as exc:
             raise Transient(f"Kafka does not answer: {_name(exc)}") from exc
 
-    def poll(self, timeout_s: float, most_records: int) -> Iterable[Record]:
+    def poll(self, timeout_s: float, most_records: int) -> Sequence[Record]:
         """See LogReader."""
         self._look_at_topics()
         try:

@@ -150,7 +150,7 @@ class Held:
         if read >= end:
             return values
         self._reader.assign({partition: read})
-        while read < end and (records := list(self._reader.poll(2.0, _TAIL))):
+        while read < end and (records := self._reader.poll(2.0, _TAIL)):
             read = records[-1].offset + 1
             values += [record.value for record in records if record.value is not None]
         return values

@@ -7,7 +7,7 @@ transactions leave gaps in offsets, so nothing here may assume that they are con
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from kafka import KafkaConsumer
@@ -43,7 +43,7 @@ class LogReader(Protocol):
         of the offsets, and Transient."""
         ...
 
-    def poll(self, timeout_s: float, most_records: int) -> Iterable[Record]:
+    def poll(self, timeout_s: float, most_records: int) -> Sequence[Record]:
         """Records that have come in, each partition's in order; none after ``timeout_s``.
 
         Raises Transient, also when partitions were added to a topic, HistoryLost, and SourceChanged.
@@ -115,7 +115,7 @@ class KafkaPythonReader:
         for tp, offset in assigned.items():
             self._consumer.seek(tp, offset)
 
-    def poll(self, timeout_s: float, most_records: int) -> Iterable[Record]:
+    def poll(self, timeout_s: float, most_records: int) -> Sequence[Record]:
         """See LogReader."""
         if time.monotonic() - self._looked_at > 1.0:
             self._require_same_topics()

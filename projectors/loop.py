@@ -201,7 +201,7 @@ class Projector:
                 stop.wait(rest_s)
             self._hold_back()
             wait_s = pace.poll_s(behind=intake.assembler.has_whole or attending)
-            records = list(self._reader.poll(wait_s, self._settings.batch_changes))
+            records = self._reader.poll(wait_s, self._settings.batch_changes)
             pace.polled(records)
             for record in records:
                 intake.feed(record)

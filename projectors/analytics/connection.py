@@ -47,7 +47,7 @@ class Connection:
             found = self.raw.execute(statement, parameters)
             return Fetched(found.fetchall(), found.description or ())
 
-    def execute_all(self, statements: Sequence[str]) -> None:
+    def execute_all(self, *statements: str) -> None:
         """Run one after the other. In one call: each gives the interpreter's lock away, and waits for it, several times."""
         if statements:
             with self.quiet.calling():
@@ -119,7 +119,7 @@ def spilled(connection: Connection | duckdb.DuckDBPyConnection) -> bool:
 def drop_temporary(connection: Connection) -> None:
     """Drop every temporary table: each takes a block of memory per column, however few its rows are."""
     found = connection.execute("select table_name from duckdb_tables() where temporary").fetchall()
-    connection.execute_all([f"drop table temp.{quoted(name)}" for (name,) in found])
+    connection.execute_all(*(f"drop table temp.{quoted(name)}" for (name,) in found))
 
 
 def checkpoint_if_due(connection: Connection, path: Path, confinement: Confinement) -> None:

@@ -54,7 +54,7 @@ def _recompute(
             some = f"{number} > {first} and {number} <= {first + _MOST_KEYS}"
             _made(connection, "affected", f"select {names} from keys where {some}")
         kept = [_remember(into, model.key, "affected", first=first == 0)] if captured else []
-        connection.execute_all([_make("fresh", model.query), *kept, *_settle(into, model.key, "affected")])
+        connection.execute_all(_make("fresh", model.query), *kept, *_settle(into, model.key, "affected"))
     return count > 0
 
 
@@ -102,7 +102,7 @@ def refresh_rollup(connection: Connection, rollup: Rollup, into: Relation, sourc
         """,
     )
     kept = [_remember(into, rollup.key, "delta", first=True)] if captured else []
-    connection.execute_all([fresh, *kept, *_settle(into, rollup.key, "delta")])
+    connection.execute_all(fresh, *kept, *_settle(into, rollup.key, "delta"))
     return True
 
 

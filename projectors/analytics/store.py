@@ -95,7 +95,7 @@ class AnalyticsStore:
             self._connection.execute(SCHEMA)
             self.checkpoint = read_checkpoint(self._connection)
             self._kept.follow(self._connection)
-            self._mirroring = Mirroring(self._kept, self._incoming, self._run)
+            self._mirroring = Mirroring(self._kept, self._incoming, self._connection.execute_all)
             made = self._kept.prepare_declared(self._connection)
             self._kept.park(self._connection, made)
             self._kept.count_letters(letters.by_table(self._connection))
@@ -258,9 +258,6 @@ class AnalyticsStore:
         with translated():
             checkpoint_if_due(self._connection, self._path, self.confinement)
         self._committed(checkpoint)
-
-    def _run(self, *statements: str) -> None:
-        self._connection.execute_all(statements)
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

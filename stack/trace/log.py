@@ -102,7 +102,7 @@ def _between(reader: KafkaPythonReader, partition: Partition, lower: int, upper:
     reader.assign({partition: lower})
     quiet = 0
     while quiet < _QUIET_POLLS:
-        records = list(reader.poll(_POLL_S, _WINDOW))
+        records = reader.poll(_POLL_S, _WINDOW)
         quiet = 0 if records else quiet + 1
         yield from (record for record in records if record.offset < upper)
         if records and records[-1].offset >= upper - 1:

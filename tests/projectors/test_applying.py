@@ -24,11 +24,12 @@ _THERE = Checkpoint(phase="streaming", end_lsn=0, committed_us=None, changes=0, 
 class _Store:
     """Remembers what was prepared and applied; a batch is applied when it is let."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fails: int | None = None) -> None:
+        """``fails``: the xid of the batch that does; no batch then has to be let."""
         self.prepared: list[int] = []
         self.applied: list[int] = []
-        self.fails: set[int] = set()
-        self.may = threading.Semaphore(0)
+        self.fails = fails
+        self.may = threading.Semaphore(0 if fails is None else 10)
 
     def prepare(self, transactions: Sequence[Transaction]) -> Ready:
         [transaction] = transactions
@@ -39,7 +40,7 @@ class _Store:
         assert self.may.acquire(timeout=_PATIENCE_S)
         ready(checkpoint)
         [transaction] = transactions
-        if transaction.xid in self.fails:
+        if transaction.xid == self.fails:
             raise LookupError(transaction.xid)
         self.applied.append(transaction.xid)
 
@@ -92,9 +93,7 @@ def test_a_small_batch_is_applied_behind_those_under_way() -> None:
 
 @pytest.mark.parametrize("changes", [1, _LARGE], ids=["small", "large"])
 def test_nothing_is_applied_behind_a_batch_that_failed(changes: int) -> None:
-    store = _Store()
-    store.fails = {1}
-    store.may.release(10)
+    store = _Store(fails=1)
     with pytest.raises(LookupError), Applying(store.prepare, store.apply) as beside:
         beside.apply(_batch(1, _LARGE), _THERE)
         beside.apply(_batch(2, changes), _THERE)
@@ -103,9 +102,7 @@ def test_nothing_is_applied_behind_a_batch_that_failed(changes: int) -> None:
 
 
 def test_leaving_raises_what_a_batch_raised() -> None:
-    store = _Store()
-    store.fails = {2}
-    store.may.release(10)
+    store = _Store(fails=2)
     with pytest.raises(LookupError), Applying(store.prepare, store.apply) as beside:
         beside.apply(_batch(1, _LARGE), _THERE)
         beside.apply(_batch(2, _LARGE), _THERE)

@@ -32,7 +32,9 @@ def test_a_commit_that_cannot_be_written_stops_the_projector_and_is_not_there(tm
     store = AnalyticsStore(path, (), Declarations(), memory_limit="100MB", shapes={})
     store.open()
     with no_room_beyond(1 << 20), pytest.raises(Fatal, match="analytics store refused"), store._transaction():
-        store._run("create table lines as select i, md5(i::varchar) as text from range(100_000) r(i)")
+        store._connection.execute_all(
+            "create table lines as select i, md5(i::varchar) as text from range(100_000) r(i)"
+        )
     store.close()
     store.open()
     found = store.cursor().execute("select count(*) from duckdb_tables() where table_name = 'lines'").fetchall()
@@ -46,7 +48,9 @@ def test_a_checkpoint_that_cannot_be_written_loses_nothing(tmp_path: Path, monke
     store = AnalyticsStore(path, (), Declarations(), memory_limit="100MB", shapes={})
     store.open()
     with store._transaction():
-        store._run("create table lines as select i, md5(i::varchar) as text from range(100_000) r(i)")
+        store._connection.execute_all(
+            "create table lines as select i, md5(i::varchar) as text from range(100_000) r(i)"
+        )
     with no_room_beyond(1 << 20), pytest.raises(Fatal, match="analytics store refused"):
         store._announce(store.checkpoint)
     store.close()
@@ -59,10 +63,12 @@ def test_a_log_that_memory_does_not_hold_is_said_with_the_way_out(tmp_path: Path
     store = AnalyticsStore(tmp_path / "a" / "live.duckdb", (), Declarations(), memory_limit="200MB", shapes={})
     store.open()
     with store._transaction():
-        store._run("create table lines as select i, md5(i::varchar) as text from range(1_000_000) r(i)")
-    store._run("checkpoint")
+        store._connection.execute_all(
+            "create table lines as select i, md5(i::varchar) as text from range(1_000_000) r(i)"
+        )
+    store._connection.execute_all("checkpoint")
     with store._transaction():
-        store._run("create index by_i on lines (i)")
+        store._connection.execute_all("create index by_i on lines (i)")
     shutil.copytree(tmp_path / "a", tmp_path / "b")  # as it is when its process ends at once
     store.close()
     small = AnalyticsStore(tmp_path / "b" / "live.duckdb", (), Declarations(), memory_limit="4MB", shapes={})
