@@ -51,11 +51,10 @@ def require_free(name: str, address: str) -> None:
 def holder(port: int) -> str:
     """The process that listens on a port, as people know it: pid and command line."""
     inodes = _listening(port)
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*") if inodes else ():
-        with contextlib.suppress(OSError):
-            if os.readlink(descriptor) in inodes:
-                pid = descriptor.parts[2]
-                return f"pid {pid} ({command_line(int(pid))})"
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if inodes else []
+    for pid in pids:
+        if inodes & _descriptors(pid):
+            return f"pid {pid} ({command_line(pid)})"
     return "another process"
 
 
@@ -67,6 +66,16 @@ def command_line(pid: int) -> str:
         return ""
     text = " ".join(words).strip()
     return text if len(text) <= 160 else text[:157] + "…"
+
+
+def _descriptors(pid: int) -> set[str]:
+    """What a process holds open; what can be told of it, when it ends meanwhile or is not ours."""
+    found: set[str] = set()
+    with contextlib.suppress(OSError):
+        for descriptor in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found.add(os.readlink(descriptor))
+    return found
 
 
 def _listening(port: int) -> set[str]:
