@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,10 @@ _USERS = """
 
 
 class Memory:
-    """The most memory that a process had, above what it had at first; pages of files that it only maps are left out."""
+    """The most memory that a projector had, above what it had at first; pages of files that it only maps are left out.
+
+    That of the process which reads a backlog for it counts too.
+    """
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -47,8 +50,14 @@ class Memory:
 
     def now(self) -> float:
         """Megabytes at present."""
-        status = Path(f"/proc/{self._pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")) / 1024
+        process = Path(f"/proc/{self._pid}")
+        children = [Path(f"/proc/{pid}") for pid in (process / f"task/{self._pid}/children").read_text().split()]
+        memory_mb = _resident_mb(process)
+        for child in children:
+            with suppress(OSError):  # it has ended meanwhile
+                if b"cdc.reading_process" in (child / "cmdline").read_bytes():
+                    memory_mb += _resident_mb(child)
+        return memory_mb
 
     def look(self) -> None:
         """Take note."""
@@ -58,6 +67,11 @@ class Memory:
     def above_mb(self) -> float:
         """The most, above idle."""
         return self.most_mb - self.idle_mb
+
+
+def _resident_mb(process: Path) -> float:
+    status = (process / "status").read_text().splitlines()
+    return next((int(line.split()[1]) / 1024 for line in status if line.startswith("RssAnon")), 0.0)
 
 
 def run(settings: Settings) -> Result:

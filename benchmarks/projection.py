@@ -24,6 +24,7 @@ from projectors import registry
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import Checkpoint, lsn_value
 from projectors.loop import Projector
+from projectors.pace import AT_ONCE, Rhythm
 from projectors.read_model import Declarations
 from projectors.run import captured_shapes, captured_tables, open_reader, settle
 from projectors.serving.store import ServingStore
@@ -76,9 +77,9 @@ def main() -> None:
     store = _store(settings, which, tables)
     store.stop_at(lsn_value(end_lsn), stop)
     reader = open_reader(settings)
-    interval_s = settings.analytics_interval_s if which == "analytics" else 0.0
+    rhythm = Rhythm(commits_s=settings.analytics_interval_s) if which == "analytics" else AT_ONCE
     try:
-        Projector(settings, store, tables, reader, interval_s=interval_s).run(stop)
+        Projector(settings, store, tables, reader, rhythm=rhythm).run(stop)
     finally:
         store.close()
         reader.close()

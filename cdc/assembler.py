@@ -60,10 +60,7 @@ class _Waiting(Struct):
     end: End
     offset: int
     counts: dict[str, int]  # of the tables read here
-
-    @property
-    def needed(self) -> int:
-        return sum(self.counts.values())
+    needed: int  # their sum
 
 
 class Assembler:
@@ -92,6 +89,7 @@ class Assembler:
         self._first: dict[Partition, dict[int, int]] = {}  # first offset of each pending xid in a partition
         self._buffered = 0
         self._waiting: deque[_Waiting] = deque()
+        self._whole_ends = self._whole = 0  # how many of the first of those are known to be whole, and their changes
         self._end_lsn: int = saved.get("end_lsn", 0)
         self._frontier: dict[Partition, int] = unpacked(saved.get("frontier", {}))
         self._position: dict[Partition, int] = unpacked(saved.get("restart", {}))  # behind what was read by this one
@@ -116,20 +114,24 @@ class Assembler:
     @property
     def has_whole(self) -> bool:
         """Whether the next transaction in commit order is whole."""
-        if not self._waiting:
-            return False
-        head = self._waiting[0]
-        pending = self._pending.get(head.end.xid)
-        return (len(pending.rows) if pending else 0) >= head.needed
+        self._find_whole()
+        return self._whole_ends > 0
+
+    @property
+    def whole(self) -> int:
+        """Changes of the transactions that are next in commit order and whole."""
+        self._find_whole()
+        return self._whole
 
     def lacking(self) -> frozenset[str]:
-        """Tables of which the next transaction in commit order lacks rows; none while its END is not known."""
-        if not self._waiting:
+        """Tables of which the next transaction that is not whole lacks rows; none while its END is not known."""
+        self._find_whole()
+        if self._whole_ends == len(self._waiting):
             return frozenset()
-        head = self._waiting[0]
-        pending = self._pending.get(head.end.xid)
+        first = self._waiting[self._whole_ends]
+        pending = self._pending.get(first.end.xid)
         seen: Mapping[str, int] = pending.by_table if pending else {}
-        return frozenset(table for table, count in head.counts.items() if seen.get(table, 0) < count)
+        return frozenset(table for table, count in first.counts.items() if seen.get(table, 0) < count)
 
     def add(self, partition: Partition, offset: int, change: Change) -> None:
         """Feed a streamed row change (not a snapshot row) in its partition's order."""
@@ -174,7 +176,7 @@ class Assembler:
                 self._remember(end.xid, end.end_lsn)
             return
         counts = {table: count for table, count in end.counts.items() if table in self._tables}
-        self._waiting.append(_Waiting(end, offset, counts))
+        self._waiting.append(_Waiting(end, offset, counts, sum(counts.values())))
 
     def passed(self, partition: Partition, offset: int) -> None:
         """Note that a record was read, whatever it was: the partition's frontier is behind it."""
@@ -204,6 +206,9 @@ class Assembler:
             self._require_chain(head.end, pending.previous_end if pending else None)
             self._anchored = True
             self._waiting.popleft()
+            if self._whole_ends:
+                self._whole_ends -= 1
+                self._whole -= head.needed
             records = self._forget(head.end.xid)
             end = head.end
             taken.append(Transaction(end.xid, end.end_lsn, end.committed_us, pending.rows if pending else (), records))
@@ -240,6 +245,15 @@ class Assembler:
             "pending": sorted(self._pending.keys() | self._resumed_pending),
             "handed_out": {str(xid): lsn for xid, lsn in reversed(list(latest))},
         }
+
+    def _find_whole(self) -> None:
+        while self._whole_ends < len(self._waiting):
+            waiting = self._waiting[self._whole_ends]
+            pending = self._pending.get(waiting.end.xid)
+            if (len(pending.rows) if pending else 0) < waiting.needed:
+                break
+            self._whole_ends += 1
+            self._whole += waiting.needed
 
     def _require_chain(self, end: End, previous_end: int | None) -> None:
         if self._anchored and previous_end not in (None, self._end_lsn):

@@ -19,7 +19,7 @@ from cdc.unavailable import without_unavailable
 Op = Literal["r", "c", "u", "d", "t", "x"]
 
 
-class Change(Struct, frozen=True, array_like=True, gc=False):
+class Change(Struct, frozen=True, array_like=True, tag=0, gc=False):
     """One row change, or one TRUNCATE of one table, at one place of one source transaction.
 
     Not a dataclass: making one of those took as long as decoding the record it comes from. Nor does the garbage collector
@@ -42,7 +42,7 @@ class Change(Struct, frozen=True, array_like=True, gc=False):
     poison: str | None = None  #: for x: what is wrong with it
 
 
-class End(Struct, frozen=True, gc=False):
+class End(Struct, frozen=True, array_like=True, tag=1, gc=False):
     """The transaction topic's END: the transaction's place in commit order and how many changes each table has."""
 
     xid: int  #: 32 bit

@@ -19,7 +19,7 @@ from cdc.change import decode_boundary, decode_change
 from cdc.control import Snapshot
 from cdc.errors import BEGIN_ANEW, HistoryLost, SourceChanged
 from cdc.lsn import lsn_text, lsn_value
-from cdc.reader import LogReader
+from cdc.reader import KafkaPythonReader
 
 _TAIL = 64  # records looked at from a partition's end: some of them are tombstones, or a BEGIN without its END
 
@@ -121,7 +121,7 @@ def timeline_history(dsn: str, timeline: int) -> list[str]:
 class Held:
     """What Kafka holds of the stream behind a snapshot, seen from its end."""
 
-    def __init__(self, reader: LogReader, prefix: str, topics: Iterable[str], snapshot: Snapshot) -> None:
+    def __init__(self, reader: KafkaPythonReader, prefix: str, topics: Iterable[str], snapshot: Snapshot) -> None:
         """``reader`` is assigned anew by every look; ``topics`` of the tables. Methods raise Transient."""
         self._reader = reader
         self._boundaries = (transaction_topic(prefix), 0)

@@ -16,7 +16,7 @@ from kafka.structs import TopicPartition
 from msgspec import Struct
 
 from cdc.assembler import Partition
-from cdc.change import Headers
+from cdc.change import Change, End, Headers
 from cdc.errors import BEGIN_ANEW, Fatal, HistoryLost, SourceChanged, Transient
 
 _TOPICS_INTERVAL_S = 5
@@ -24,7 +24,7 @@ _TOPICS_INTERVAL_S = 5
 TAKEN = f"retention took records this store has not applied, or Kafka lost some; {BEGIN_ANEW}"
 
 
-class Record(Struct, frozen=True, gc=False):
+class Record(Struct, frozen=True, array_like=True, tag=0, gc=False):
     """A Kafka record as it lies in its partition."""
 
     partition: Partition
@@ -33,6 +33,24 @@ class Record(Struct, frozen=True, gc=False):
     value: bytes | None
     headers: Headers
     timestamp_ms: int = -1  #: as the broker has it, since 1970 UTC: when the record was sent, or written; -1 for none
+
+    @property
+    def size(self) -> int:
+        """Bytes of its value."""
+        return len(self.value or b"")
+
+
+class Decoded(Struct, frozen=True, array_like=True, tag=1, gc=False):
+    """A record of a table's or the transaction topic, decoded where it was read."""
+
+    partition: Partition
+    offset: int
+    carries: Change | End | None  #: None where a projector needs nothing of it but its place
+
+    @property
+    def size(self) -> int:
+        """Bytes of the row that it carries."""
+        return len(self.carries.row or b"") if isinstance(self.carries, Change) else 0
 
 
 class LogReader(Protocol):
@@ -43,7 +61,7 @@ class LogReader(Protocol):
         of the offsets, and Transient."""
         ...
 
-    def poll(self, timeout_s: float, most_records: int) -> Sequence[Record]:
+    def poll(self, timeout_s: float, most_records: int) -> Sequence[Record | Decoded]:
         """Records that have come in, each partition's in order; none after ``timeout_s``.
 
         Raises Transient, also when partitions were added to a topic, HistoryLost, and SourceChanged.
@@ -199,7 +217,7 @@ class KafkaPythonReader:
         self._consumer.close(autocommit=False)
 
 
-def read_up_to(reader: LogReader, unread: dict[Partition, int], most_records: int) -> Iterator[Record]:
+def read_up_to(reader: LogReader, unread: dict[Partition, int], most_records: int) -> Iterator[Record | Decoded]:
     """A poll's records before these offsets; partitions read that far are taken out of ``unread``."""
     for record in reader.poll(1.0, most_records):
         end = unread.get(record.partition, 0)

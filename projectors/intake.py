@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from cdc import canary
 from cdc.assembler import Assembler, Partition
 from cdc.catalog import Table, message_topic, topics_of, transaction_topic
-from cdc.change import Change, decode_change, decode_end
+from cdc.change import Change, End
 from cdc.control import barrier_generation
+from cdc.decoding import carried_by
 from cdc.errors import BEGIN_ANEW, HistoryLost, Poison, SourceChanged, Unreadable
 from cdc.poison import locate
-from cdc.reader import LogReader, Record, require_same_topic
+from cdc.reader import Decoded, LogReader, Record, require_same_topic
 from config.settings import Settings
 from projectors.tally import Tally
 
@@ -73,48 +74,38 @@ class Intake:
         own = {"generation": self.generation, "topics": self._topic_ids, "canaries": self._canaries.state()}
         return self.assembler.state() | own
 
-    def feed(self, record: Record, *, in_snapshot: bool = False) -> Change | None:
+    def feed(self, record: Record | Decoded, *, in_snapshot: bool = False) -> Change | None:
         """Take in a record; a snapshot's row is returned instead. Raises Unreadable and other errors of Fatal."""
-        partition, offset, value, tally = record.partition, record.offset, record.value, self._tally
+        partition, offset, tally = record.partition, record.offset, self._tally
         tally.of(partition).read += 1
-        if value is None:  # a tombstone, after each delete; or a barrier
+        if isinstance(record, Decoded):
+            carries = record.carries
+        elif record.value is None:
+            return self._pass_empty(record)
+        elif partition[0] == self._message_topic:
+            return self._pass_message(record, record.value)
+        else:
+            try:
+                carries = carried_by(record, self.transaction_topic)
+            except Poison as exc:
+                carries = self._located(record, exc, in_snapshot)
+        if carries is None:
             self.assembler.passed(partition, offset)
-            tally.ignore(partition, "tombstone")
-            if record.headers and (barrier_generation(record.headers) or 0) > self.generation:
-                self.superseded = True
-            return None
-        try:
-            if partition[0] == self.transaction_topic:
-                end = decode_end(value)
-                tally.ignore(partition, "transaction boundary")
-                if end is None:
-                    self.assembler.passed(partition, offset)
-                else:
-                    self.assembler.add_end(partition, offset, end)
-                return None
-            if partition[0] == self._message_topic:
-                self.assembler.passed(partition, offset)
-                tally.ignore(partition, "logical message")
-                self._see_canary(value)
-                if self.traces is not None:
-                    self.traces.see(value)
-                return None
-            change = decode_change(value, record.key, record.headers, partition[1], offset)
-        except Poison as exc:
-            change = self._located(record, exc, in_snapshot)
-        if change is None:
-            self.assembler.passed(partition, offset)
-            tally.ignore(partition, "logical message")
-        elif change.xid is not None:
-            self.assembler.add(partition, offset, change)
+            is_boundary = partition[0] == self.transaction_topic
+            tally.ignore(partition, "transaction boundary" if is_boundary else "logical message")
+        elif isinstance(carries, End):
+            tally.ignore(partition, "transaction boundary")
+            self.assembler.add_end(partition, offset, carries)
+        elif carries.xid is not None:
+            self.assembler.add(partition, offset, carries)
         elif self.assembler.has_passed(partition, offset):
             tally.ignore(partition, "repeated")  # a row of an earlier snapshot, too, while a later one is loaded
         elif in_snapshot:
             self.assembler.passed(partition, offset)
-            return change
-        elif change.op == "x":
+            return carries
+        elif carries.op == "x":
             self.assembler.passed(partition, offset)
-            self.outside.append(change)
+            self.outside.append(carries)
         else:
             tally.ignore(partition, "superseded")
             if not self._on_its_way(self.generation):
@@ -124,6 +115,20 @@ class Intake:
                 )
             self.superseded = True
         return None
+
+    def _pass_empty(self, record: Record) -> None:
+        # A tombstone, after each delete; or a barrier.
+        self.assembler.passed(record.partition, record.offset)
+        self._tally.ignore(record.partition, "tombstone")
+        if record.headers and (barrier_generation(record.headers) or 0) > self.generation:
+            self.superseded = True
+
+    def _pass_message(self, record: Record, value: bytes) -> None:
+        self.assembler.passed(record.partition, record.offset)
+        self._tally.ignore(record.partition, "logical message")
+        self._see_canary(value)
+        if self.traces is not None:
+            self.traces.see(value)
 
     def waiting(self) -> dict[Partition, int]:
         """Records that were read and came to no end yet."""

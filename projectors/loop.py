@@ -22,7 +22,7 @@ from projectors.images import Images
 from projectors.intake import Intake
 from projectors.letters import DeadLetter, Place
 from projectors.metrics import Metrics
-from projectors.pace import Pace
+from projectors.pace import AT_ONCE, Pace, Rhythm
 from projectors.parked import Parked
 from projectors.rate import Rate
 from projectors.snapshots import Snapshots
@@ -43,23 +43,21 @@ class Projector:
         tables: Sequence[Table],
         reader: LogReader,
         *,
-        interval_s: float = 0.0,
+        rhythm: Rhythm = AT_ONCE,
         watch: Watch | None = None,
         control: Callable[[], Control] | None = None,
         request: Callable[[str], None] | None = None,
         parks: Callable[[str], bool] = lambda _table: False,
         metrics: Metrics | None = None,
     ) -> None:
-        """``interval_s``: the least time between two commits; 0 commits whatever has come in at once.
-
-        ``watch``: says when ``tables`` are not the source's any more. ``control``: what is known of snapshots in the log;
+        """``watch``: says when ``tables`` are not the source's any more. ``control``: what is known of snapshots in the log;
         ``request``: asks for another one. By default the control topic serves for both. ``parks``: whether a table's
         changes are parked that cannot be applied; the store stops otherwise.
         """
         self._settings = settings
         self._store = store
         self._reader = reader
-        self._interval_s = interval_s
+        self._rhythm = rhythm
         self._snapshots = Snapshots(
             store,
             control or partial(read_control, settings.kafka, settings.topic_prefix),
@@ -76,7 +74,7 @@ class Projector:
         """Project until ``stop`` is set. Raises Transient (run a new one after a pause) and Fatal."""
         checkpoint = self._store.open()
         self._tables = [table for table in self._captured if table.qualified in self._store.tables]
-        self._tally = Tally(self._store.counts())
+        self._tally = Tally(self._store.counts(), self._rhythm.counts_s)
         self._intake = Intake(self._settings, self._tables, self._tally, self._parks, self._snapshots.on_its_way)
         self._images = Images(self._tables, self._store.former, self._watch.look if self._watch else lambda: True)
         self._parked = Parked(
@@ -190,18 +188,15 @@ class Projector:
         begins = starts(self._reader, intake.topics_read, checkpoint.state)
         self._reader.assign(begins)
         self._partitions = frozenset(begins)
-        pace = Pace(
-            batch_changes=self._settings.batch_changes,
-            buffered_changes=self._settings.buffered_changes,
-            interval_s=self._interval_s,
-        )
-        attending = False
+        batch_changes, buffered_changes = self._settings.batch_changes, self._settings.buffered_changes
+        pace = Pace(batch_changes=batch_changes, buffered_changes=buffered_changes, rhythm=self._rhythm)
+        assembler, attending = intake.assembler, False
         while not stop.is_set():
-            if (rest_s := pace.rest_s(intake.assembler.buffered)) > 0:
+            if (rest_s := pace.rest_s(assembler.buffered)) > 0:
                 stop.wait(rest_s)
             self._hold_back()
-            wait_s = pace.poll_s(behind=intake.assembler.has_whole or attending)
-            records = self._reader.poll(wait_s, self._settings.batch_changes)
+            wait_s = pace.poll_s(behind=assembler.has_whole or attending)
+            records = self._reader.poll(wait_s, batch_changes)
             pace.polled(records)
             for record in records:
                 intake.feed(record)
@@ -215,8 +210,8 @@ class Projector:
                 self._store.rest()
                 if pace.looks_for_letters():
                     checkpoint = self._carry_out(checkpoint)
-            takes = pace.takes(applying, intake.assembler.buffered, ahead=self._parked.impossible)
-            if takes and (taken := intake.assembler.take(self._settings.batch_changes)):
+            takes = pace.takes(applying, assembler, ahead=self._parked.impossible)
+            if takes and (taken := assembler.take(batch_changes)):
                 if not self._parked.impossible:
                     applying.finish()  # what is parked by the one under way decides what is parked of this one
                 transactions, checkpoint = self._after(taken, checkpoint)

@@ -8,18 +8,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from cdc.reader import Record
+from cdc.reader import Decoded, Record
 
-LOOK_S = 0.5  #: least seconds between two looks for what operators ask of dead letters
 LOOK_AMID_S = 2.0  #: most seconds for which batches follow one another without anybody looking what is asked
 _MANY = 1_000  # records at once: more are at hand
 _LARGE = 256 * 1024  # bytes at once: so are they, of wide rows
-_GATHER_S = 0.5  # longest that a store with nothing to do is left waiting for more
-_GATHERED = 10_000  # changes at which a store that has nothing to do is not left waiting for a larger batch
+_GATHER_S = 0.5  # longest that a store with nothing to do is left waiting for a larger batch
+_GATHER_INTERVALS = 4  # the same, of a store that rests between commits anyway
 _MORE_S = 0.01  # how long to wait for records when there is something to do without them
 _LONGEST_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """Least seconds between two of the same of a projector's doings."""
+
+    commits_s: float = 0.0  #: 0: whatever has come in is committed at once
+    looks_s: float = 0.5  #: for what operators ask of dead letters
+    counts_s: float = 1.0  #: with what became of every record stored beside a commit
+
+
+AT_ONCE = Rhythm()
 
 
 class UnderWay(Protocol):
@@ -36,28 +48,43 @@ class UnderWay(Protocol):
         ...
 
 
+class Waiting(Protocol):
+    """Changes that were read and are not taken yet (cdc.assembler)."""
+
+    @property
+    def buffered(self) -> int:
+        """How many lie in memory."""
+        ...
+
+    @property
+    def whole(self) -> int:
+        """How many are of transactions that can be taken."""
+        ...
+
+
 class Pace:
     """That of one projector's stream."""
 
-    def __init__(self, *, batch_changes: int, buffered_changes: int, interval_s: float) -> None:
+    def __init__(self, *, batch_changes: int, buffered_changes: int, rhythm: Rhythm = AT_ONCE) -> None:
         """``batch_changes``: most changes of a batch; ``buffered_changes``: as many may wait for the rest of their
-        transactions; ``interval_s``: least time between two commits."""
+        transactions."""
         self._batch_changes = batch_changes
         self._buffered_changes = buffered_changes
-        self._interval_s = interval_s
+        self._rhythm = rhythm
+        self._gather_s = max(_GATHER_S, _GATHER_INTERVALS * rhythm.commits_s)
         self._taken_at = self._looked_at = 0.0
         self._gathering_since = time.monotonic()
         self._at_hand = False
 
-    def polled(self, records: Sequence[Record]) -> None:
+    def polled(self, records: Sequence[Record | Decoded]) -> None:
         """These came in."""
-        self._at_hand = len(records) >= _MANY or sum(len(record.value or b"") for record in records) >= _LARGE
+        self._at_hand = len(records) >= _MANY or sum(record.size for record in records) >= _LARGE
 
     def rest_s(self, buffered: int) -> float:
         """Seconds to wait before reading, so that what comes in meanwhile is of the next batch; ``buffered``: changes."""
         if self._at_hand or buffered >= self._batch_changes:
             return 0.0
-        return max(0.0, self._taken_at + self._interval_s - time.monotonic())
+        return max(0.0, self._taken_at + self._rhythm.commits_s - time.monotonic())
 
     def poll_s(self, *, behind: bool) -> float:
         """Seconds to wait for records; ``behind``: something can be done without them."""
@@ -69,20 +96,19 @@ class Pace:
 
     def looks_for_letters(self) -> bool:
         """Whether that is also the time to look for what operators ask of dead letters; it is then done."""
-        if time.monotonic() - self._looked_at <= LOOK_S:
+        if time.monotonic() - self._looked_at <= self._rhythm.looks_s:
             return False
         self._looked_at = time.monotonic()
         return True
 
-    def takes(self, applying: UnderWay, buffered: int, *, ahead: bool) -> bool:
+    def takes(self, applying: UnderWay, waiting: Waiting, *, ahead: bool) -> bool:
         """Whether to take the transactions that are whole; ``ahead``: a batch may be prepared beside others."""
-        if buffered > self._buffered_changes:
-            return True
+        large = waiting.whole >= self._batch_changes
         if applying.idle:
-            # Not by what is buffered alone: transactions of other tables are none of it, nor are large ones in a file.
-            gathered = buffered >= min(self._batch_changes, _GATHERED)
-            return gathered or not self._at_hand or time.monotonic() - self._gathering_since > _GATHER_S
-        return buffered >= self._batch_changes and ahead and not applying.full
+            # Not by what is whole alone: transactions of other tables are none of it.
+            return large or not self._at_hand or time.monotonic() - self._gathering_since > self._gather_s
+        no_room = waiting.buffered > self._buffered_changes
+        return large and (no_room or (ahead and not applying.full))
 
     def taken(self) -> None:
         """A batch was taken."""

@@ -10,17 +10,20 @@ from contextlib import closing
 import psycopg
 from pydantic import SecretStr
 
+from cdc.backlog import BacklogReader
 from cdc.catalog import Table, read_tables
 from cdc.control import ControlTopic
 from cdc.errors import Fatal, Transient
 from cdc.fidelity import require_faithful
 from cdc.reader import KafkaPythonReader, LogReader
+from cdc.reading import ReadingProcess
 from cdc.shapes import Shapes, read_shapes
 from config.settings import Settings
 from projectors import registry
 from projectors.checkpoint import Store
 from projectors.loop import Projector
 from projectors.metrics import Metrics
+from projectors.pace import AT_ONCE, Rhythm
 from projectors.serving.rebuilds import Policy
 from projectors.serving.store import ServingStore
 from projectors.watch import watching
@@ -66,7 +69,7 @@ def analytics(settings: Settings, stop: threading.Event, metrics: Metrics) -> No
     # A statement of DuckDB costs nearly the same for few rows and for many: what has piled up is taken in larger batches.
     larger = settings.model_copy(update={"batch_changes": settings.analytics_batch_changes})
     with closing(publisher), server.serving(settings, store, metrics):
-        _project(larger, store, tables, shapes, stop, metrics, interval_s=settings.analytics_interval_s)
+        _project(larger, store, tables, shapes, stop, metrics, rhythm=Rhythm(commits_s=settings.analytics_interval_s))
 
 
 def captured_tables(settings: Settings) -> tuple[Table, ...]:
@@ -94,7 +97,8 @@ def settle() -> None:
 def open_reader(settings: Settings) -> LogReader:
     """A reader of Kafka, as the settings choose it. Raises Transient when no broker answers, Fatal when it is missing."""
     if settings.reader == "kafka-python":
-        return KafkaPythonReader(settings.kafka)
+        near = KafkaPythonReader(settings.kafka)
+        return BacklogReader(near, lambda: ReadingProcess(settings.kafka, settings.topic_prefix))
     try:
         from cdc.confluent_reader import ConfluentReader
     except ImportError as exc:
@@ -102,7 +106,7 @@ def open_reader(settings: Settings) -> LogReader:
             "READSIDE_READER=confluent-kafka needs an optional extra that is not installed: `uv sync --extra confluent`, "
             "or leave the setting out"
         ) from exc
-    return ConfluentReader(settings.kafka)
+    return ConfluentReader(settings.kafka)  # which fetches beside Python as it is
 
 
 def _project(
@@ -113,7 +117,7 @@ def _project(
     stop: threading.Event,
     metrics: Metrics,
     *,
-    interval_s: float = 0.0,
+    rhythm: Rhythm = AT_ONCE,
 ) -> None:
     reader = open_reader(settings)
     # One for the whole run: who waits for a snapshot looks five times a second, and a new connection costs 30 ms each time,
@@ -126,7 +130,7 @@ def _project(
                 store,
                 tables,
                 reader,
-                interval_s=interval_s,
+                rhythm=rhythm,
                 watch=watch,
                 control=control.refresh,
                 parks=lambda table: parks_poison(settings, table),

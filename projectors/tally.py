@@ -23,8 +23,6 @@ Reason = Literal[
     "dropped",  # an operator gave a dead letter up
 ]
 
-INTERVAL_S = 1.0  #: least seconds between two times that counts are stored
-
 
 @dataclass(slots=True)
 class Counts:
@@ -44,8 +42,9 @@ class Counts:
 class Tally:
     """The counts of one store's projector. One thread reads; the one that applies touches none of its fields."""
 
-    def __init__(self, saved: Mapping[Partition, Counts]) -> None:
-        """``saved``: as the store has them."""
+    def __init__(self, saved: Mapping[Partition, Counts], interval_s: float = 0.0) -> None:
+        """``saved``: as the store has them; ``interval_s``: least time from storing them to storing them again."""
+        self._interval_s = interval_s
         self.counts = dict(saved)
         self._due = 0.0
 
@@ -89,7 +88,7 @@ class Tally:
         """Whether the counts should go with the next commit: once a second, or ``now``."""
         if not now and time.monotonic() < self._due:
             return False
-        self._due = time.monotonic() + INTERVAL_S
+        self._due = time.monotonic() + self._interval_s
         return True
 
     def settled(self, waiting: Mapping[Partition, int]) -> dict[Partition, Counts]:

@@ -21,6 +21,7 @@ STACK = (
     "tests/cdc/test_control.py",
     "tests/cdc/test_faithful.py",
     "tests/cdc/test_readers.py",
+    "tests/cdc/test_reading.py",
     "tests/containers/test_compose.py",
     "tests/stack/dash/test_app.py",
     "tests/stack/test_doctor.py",

@@ -9,17 +9,18 @@ from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
-from unittest.mock import patch
 
 from cdc.assembler import Partition
-from cdc.reader import Record
+from cdc.reader import Decoded, Record
 from config.settings import Settings
-from projectors import pace, tally
 from projectors.checkpoint import Store
 from projectors.loop import Projector
+from projectors.pace import Rhythm
 from tests.scripted import PREFIX, ScriptedLog, ScriptedReader
 from tests.snapshots import ScriptedSnapshots
 
+#: Counts go with every commit, and what operators ask for is looked up after every poll.
+_RHYTHM = Rhythm(looks_s=0.0, counts_s=0.0)
 _PATIENCE_S = 180.0  # this machine may be busy with something else for long; a hang is for ever
 
 
@@ -56,6 +57,7 @@ class Projection:
             self._reader,
             control=lambda: snapshots.control,
             request=lambda _reason: None,
+            rhythm=_RHYTHM,
             parks=parks,
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -79,9 +81,7 @@ class Projection:
 
     def _run(self) -> None:
         try:
-            # Counts go with every commit, and what operators ask for is looked up after every poll.
-            with patch.object(tally, "INTERVAL_S", 0.0), patch.object(pace, "LOOK_S", 0.0):
-                self._projector.run(threading.Event())
+            self._projector.run(threading.Event())
             self.store.close()
         except BaseException as exc:
             self._error = exc
@@ -106,7 +106,7 @@ class _Lockstep(ScriptedReader):
 
         super().assign({partition: earlier(offset) for partition, offset in offsets.items()})
 
-    def poll(self, timeout_s: float, most_records: int) -> list[Record]:
+    def poll(self, timeout_s: float, most_records: int) -> list[Record | Decoded]:
         with self._turn:
             while not self._killed and (self._polls == 0 or not self.unread()):
                 self._idle = True

@@ -7,7 +7,7 @@ cdc/connector.toml. What a test decides is the interleaving, the duplicates and 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,9 @@ from psycopg.rows import dict_row
 
 from cdc.assembler import Partition
 from cdc.catalog import Table, message_topic, topic_of, topics_of, transaction_topic
-from cdc.reader import Record
+from cdc.decoding import decoded
+from cdc.reader import Decoded, Record
+from cdc.reading import Records, decode_reply, encode
 from cdc.unavailable import PLACEHOLDER
 from tests.envelopes import boundary, encoded
 
@@ -242,10 +244,15 @@ class ScriptedSource:
 
 
 class ScriptedReader:
-    """``LogReader`` over a ScriptedLog: one partition at a time, as ``choose`` says, a few records at a time."""
+    """``LogReader`` over a ScriptedLog: one partition at a time, as ``choose`` says, a few records at a time.
 
-    def __init__(self, log: ScriptedLog, choose: Any) -> None:
+    What every second poll gives has been what a reading process sends.
+    """
+
+    def __init__(self, log: ScriptedLog, choose: Any, prefix: str = PREFIX) -> None:
         self._log = log
+        self._prefix = prefix
+        self._across = False
         self._choose = choose  # list of partitions with unread records → one of them; None reads everything in turn
         self._next: dict[Partition, int] = {}
         self._only: Collection[Partition] | None = None
@@ -253,14 +260,15 @@ class ScriptedReader:
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         self._next = dict(offsets)
 
-    def poll(self, timeout_s: float, most_records: int) -> list[Record]:
+    def poll(self, timeout_s: float, most_records: int) -> list[Record | Decoded]:
         if not (unread := self.unread()):
             return []
         partition, count = self._choose(unread)
         offset = self._next[partition]
         records = self._log.partitions[partition][offset : offset + count]
         self._next[partition] = offset + len(records)
-        return records
+        self._across = not self._across
+        return across(records, self._prefix) if self._across else [*records]
 
     def unread(self) -> list[Partition]:
         """Those that may be read and have something to read."""
@@ -287,6 +295,14 @@ class ScriptedReader:
 
     def close(self) -> None:
         return
+
+
+def across(records: Sequence[Record], prefix: str) -> list[Record | Decoded]:
+    """What a projector gets of these records from a reading process."""
+    sent = Records([decoded(record, transaction_topic(prefix), message_topic(prefix)) for record in records])
+    came = decode_reply(encode(sent))
+    assert isinstance(came, Records)
+    return came.records
 
 
 def lsn_of(place: int) -> int:

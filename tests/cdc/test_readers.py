@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 
 import pytest
@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from cdc.assembler import Partition
 from cdc.confluent_reader import ConfluentReader
 from cdc.errors import Fatal, HistoryLost, SourceChanged, Transient
-from cdc.reader import LogReader, Record
+from cdc.reader import KafkaPythonReader, LogReader, Record
+from cdc.reading import ReadingProcess
 from cdc.topics import admin
 from config.settings import Settings
 from projectors.run import open_reader
@@ -24,20 +25,23 @@ from stack.ports import free
 from tests.backends import Stack
 from tests.reading import make, offsets_of, raises, read, send, wait_until
 
-READERS = ("kafka-python", "confluent-kafka")
+READERS: Mapping[str, Callable[[Stack], LogReader]] = {
+    "kafka-python": lambda stack: KafkaPythonReader(stack.settings.kafka),
+    "confluent-kafka": lambda stack: ConfluentReader(stack.settings.kafka),
+    "in a process": lambda stack: ReadingProcess(stack.settings.kafka, "none"),
+}
 
 
 @pytest.fixture(params=READERS)
 def reader(request: pytest.FixtureRequest, stack: Stack) -> Iterator[LogReader]:
-    with closing(open_reader(stack.settings.model_copy(update={"reader": request.param}))) as opened:
+    with closing(READERS[request.param](stack)) as opened:
         yield opened
 
 
 @contextmanager
 def one_of_each(stack: Stack) -> Generator[list[LogReader]]:
     with ExitStack() as opened:
-        kinds = [stack.settings.model_copy(update={"reader": name}) for name in READERS]
-        yield [opened.enter_context(closing(open_reader(kind))) for kind in kinds]
+        yield [opened.enter_context(closing(reader(stack))) for reader in READERS.values()]
 
 
 @pytest.fixture
@@ -142,6 +146,16 @@ def test_assigned_anew_it_reads_from_the_new_place_alone(
     list(reader.poll(5.0, 10))
     reader.assign({(topic, 1): 990})
     assert offsets_of(read(reader, 10), (topic, 1)) == list(range(990, 1_000))
+
+
+def test_what_is_assigned_to_nobody_is_not_read(reader: LogReader, producer: KafkaProducer, topic: str) -> None:
+    send(producer, (topic, 0), range(100))
+    reader.assign({(topic, 0): 0})
+    list(reader.poll(5.0, 10))
+    reader.assign({})
+    assert not list(reader.poll(0.2, 10))
+    reader.assign({(topic, 0): 90})
+    assert offsets_of(read(reader, 10), (topic, 0)) == list(range(90, 100))
 
 
 def test_headers_and_missing_keys_and_values(reader: LogReader, producer: KafkaProducer, topic: str) -> None:
@@ -279,7 +293,7 @@ def test_what_becomes_of_a_topic_is_noticed(
 
 def test_readers_agree_on_what_there_is(readers: list[LogReader], topic: str) -> None:
     ids: list[Mapping[str, str]] = [each.topic_ids([topic, "readers-none"]) for each in readers]
-    assert ids[0] == ids[1]
+    assert all(each == ids[0] for each in ids)
     assert list(ids[0]) == [topic]
     for each in readers:
         assert each.partitions("readers-none") == []

@@ -18,7 +18,7 @@ import pytest
 from cdc.catalog import message_topic, read_tables
 from cdc.change import decode_change
 from cdc.control import Control, Snapshot
-from cdc.reader import Record
+from cdc.reader import Decoded, Record
 from cdc.shapes import read_shapes
 from config.settings import Settings
 from projectors.analytics.store import AnalyticsStore
@@ -45,11 +45,11 @@ class RecordedReader(ScriptedReader):
             partition = (each["topic"], each["partition"])
             log.partitions.setdefault(partition, []).append(Record(partition, each["offset"], key, value, headers))
         log.topic_ids = {topic: topic for topic, _ in log.partitions}
-        super().__init__(log, lambda unread: (unread[0], 10_000))
+        super().__init__(log, lambda unread: (unread[0], 10_000), "zoo")
         self.log = log.partitions
         self._stop = stop
 
-    def poll(self, timeout_s: float, most_records: int) -> list[Record]:
+    def poll(self, timeout_s: float, most_records: int) -> list[Record | Decoded]:
         records = super().poll(timeout_s, most_records)
         if self.drained():
             self._stop.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import pytest
 
@@ -14,7 +15,7 @@ from cdc.spool import Rows
 from projectors import applying, pace
 from projectors.applying import Applying, Ready
 from projectors.checkpoint import Checkpoint
-from projectors.pace import Pace
+from projectors.pace import Pace, Rhythm
 
 _PATIENCE_S = 10.0
 _LARGE = 501
@@ -120,34 +121,46 @@ class _Busy:
         self.idle, self.full = idle, full
 
 
+class _Read(NamedTuple):
+    """An assembler, as pace sees it."""
+
+    buffered: int
+    whole: int
+
+
+_FEW, _SOME, _MANY, _TOO_MANY = _Read(3, 3), _Read(50_000, 5_000), _Read(50_000, 10_000), _Read(100_001, 10_000)
+
+
 @pytest.mark.parametrize(
-    ("idle", "full", "records", "buffered", "ahead", "takes"),
+    ("idle", "full", "records", "read", "ahead", "takes"),
     [
-        (True, False, 3, 3, True, True),  # a quiet stream: at once
-        (True, False, 5_000, 5_000, True, False),  # more is at hand
-        (True, False, 5_000, 10_000, True, True),
-        (False, False, 3, 3, True, False),  # what comes in beside a batch is of the next one
-        (False, False, 5_000, 10_000, True, True),
-        (False, False, 5_000, 10_000, False, False),  # what is parked by the one under way decides
-        (False, True, 5_000, 10_000, True, False),  # two are under way: reading goes on
-        (False, True, 5_000, 100_001, False, True),  # no room for more: it has to be waited for
+        (True, False, 3, _FEW, True, True),  # a quiet stream: at once
+        (True, False, 5_000, _SOME, True, False),  # more is at hand
+        (True, False, 5_000, _MANY, True, True),
+        (False, False, 3, _FEW, True, False),  # what comes in beside a batch is of the next one
+        (False, False, 5_000, _SOME, True, False),  # however much waits for rows of other topics
+        (False, False, 5_000, _MANY, True, True),
+        (False, False, 5_000, _MANY, False, False),  # what is parked by the one under way decides
+        (False, True, 5_000, _MANY, True, False),  # two are under way: reading goes on
+        (False, True, 5_000, _TOO_MANY, False, True),  # no room for more: it has to be waited for
+        (False, True, 5_000, _Read(100_001, 9_999), True, False),  # but for what they lack: that is what is read on
     ],
 )
 def test_when_a_batch_is_taken(
     idle: bool,
     full: bool,
     records: int,
-    buffered: int,
+    read: _Read,
     ahead: bool,
     takes: bool,
 ) -> None:
-    one = Pace(batch_changes=10_000, buffered_changes=100_000, interval_s=0.0)
+    one = Pace(batch_changes=10_000, buffered_changes=100_000)
     one.polled([_record(b"{}")] * records)
-    assert one.takes(_Busy(idle=idle, full=full), buffered, ahead=ahead) is takes
+    assert one.takes(_Busy(idle=idle, full=full), read, ahead=ahead) is takes
 
 
 def test_a_backlog_is_read_without_rest_and_a_quiet_stream_rests_between_commits() -> None:
-    one = Pace(batch_changes=10_000, buffered_changes=100_000, interval_s=60.0)
+    one = Pace(batch_changes=10_000, buffered_changes=100_000, rhythm=Rhythm(commits_s=60.0))
     assert one.rest_s(0) == 0.0
     one.taken()
     assert 59.0 < one.rest_s(0) <= 60.0
@@ -162,18 +175,16 @@ def test_a_backlog_is_read_without_rest_and_a_quiet_stream_rests_between_commits
 
 def test_a_store_with_nothing_to_do_waits_for_more_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
     # The backlog of other tables' transactions: END after END is read, and no change is buffered.
-    one = Pace(batch_changes=10_000, buffered_changes=100_000, interval_s=0.0)
-    one.polled([_record(b"{}")] * 5_000)
-    assert not one.takes(_Busy(idle=True), 0, ahead=True)
-    monkeypatch.setattr(pace, "_GATHER_S", 0.0)
-    assert one.takes(_Busy(idle=True), 0, ahead=True)
+    for longest_s, takes in ((60.0, False), (0.0, True)):
+        monkeypatch.setattr(pace, "_GATHER_S", longest_s)
+        one = Pace(batch_changes=10_000, buffered_changes=100_000)
+        one.polled([_record(b"{}")] * 5_000)
+        assert one.takes(_Busy(idle=True), _Read(0, 0), ahead=True) is takes
 
 
 def test_it_looks_around_though_batches_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Not as they are: projections that other tests let run look all the time.
-    monkeypatch.setattr(pace, "LOOK_S", 60.0)
     monkeypatch.setattr(pace, "LOOK_AMID_S", 60.0)
-    one = Pace(batch_changes=10_000, buffered_changes=100_000, interval_s=0.0)
+    one = Pace(batch_changes=10_000, buffered_changes=100_000, rhythm=Rhythm(looks_s=60.0))
     assert one.looks_for_letters()
     assert not one.looks_for_letters()
     assert not one.looks(_Busy(idle=False))

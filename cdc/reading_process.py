@@ -1,0 +1,93 @@
+"""``python -m cdc.reading_process BOOTSTRAP PREFIX REQUESTS ANSWERS``: reads Kafka for the process that started it.
+
+The last two are descriptors of pipes: a request's ends this process when nobody can send one any more. See cdc/reading.py.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import closing, suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from cdc.catalog import message_topic, transaction_topic
+from cdc.decoding import decoded
+from cdc.errors import ReadsideError
+from cdc.reader import KafkaPythonReader, LogReader, Record
+from cdc.reading import Answer, Failure, Records, Reply, Request, decode_request, encode
+from config.logs import configure_logging
+
+
+def main() -> None:
+    """Read until nobody can ask any more."""
+    bootstrap, prefix, requests, answers = sys.argv[1:]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # at a terminal it is for the projector, which ends this one
+    configure_logging()
+    gc.set_threshold(100_000, 50, 100)  # many objects, hardly any circles of them
+    with Connection(int(requests), writable=False) as asked, Connection(int(answers), readable=False) as said:
+        serve(lambda: KafkaPythonReader(bootstrap), prefix, asked, said)
+
+
+def serve(opened: Callable[[], LogReader], prefix: str, asked: Connection, said: Connection) -> None:
+    """Answer requests until there can be none; the first answer is to none, and says whether the reader was opened."""
+    with suppress(EOFError, BrokenPipeError):
+        try:
+            reader = opened()
+        except ReadsideError as exc:
+            said.send_bytes(encode(_failure(exc)))
+            return
+        with closing(reader):
+            said.send_bytes(encode(Answer(None)))
+            while True:
+                request = decode_request(asked.recv_bytes())
+                said.send_bytes(encode(_answered(reader, prefix, request)))
+
+
+def _answered(reader: LogReader, prefix: str, request: Request) -> Reply:
+    try:
+        if request.method == "poll":
+            return Records(_polled(reader, prefix, *request.arguments))
+        return Answer(_called(reader, request.method, *request.arguments))
+    except ReadsideError as exc:
+        return _failure(exc)
+
+
+def _polled(reader: LogReader, prefix: str, timeout_s: float, most_records: int) -> Any:
+    transactions, messages = transaction_topic(prefix), message_topic(prefix)
+    return [
+        decoded(record, transactions, messages) if isinstance(record, Record) else record
+        for record in reader.poll(timeout_s, most_records)
+    ]
+
+
+def _called(reader: LogReader, method: str, argument: Any) -> object:
+    match method:
+        case "assign":
+            return reader.assign({(topic, number): offset for topic, number, offset in argument})
+        case "only":
+            return reader.only(None if argument is None else {(topic, number) for topic, number in argument})
+        case "begin_offsets":
+            return _flat(reader.begin_offsets([(topic, number) for topic, number in argument]))
+        case "end_offsets":
+            return _flat(reader.end_offsets([(topic, number) for topic, number in argument]))
+        case "partitions":
+            return reader.partitions(argument)
+        case "topic_ids":
+            return reader.topic_ids(argument)
+        case _:
+            raise AssertionError(f"{method} is no method of LogReader")
+
+
+def _flat(offsets: dict[tuple[str, int], int]) -> list[tuple[str, int, int]]:
+    return [(*partition, offset) for partition, offset in offsets.items()]
+
+
+def _failure(exc: ReadsideError) -> Failure:
+    return Failure(type(exc).__name__, str(exc))
+
+
+if __name__ == "__main__":
+    main()
