@@ -6,55 +6,68 @@ only take time.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from cdc.assembler import Partition
-from cdc.reader import Decoded, LogReader, Record, require_same_topic
-from cdc.reading import ReadingProcess
+from cdc.reader import Decoded, LogReader, Record, more_at_hand, require_same_partitions, require_same_topic
+
+logger = logging.getLogger(__name__)
 
 _BACKLOG = 20_000  # records: about as many are read here in the time that it takes to start the process
-_MANY = 1_000  # records of a poll: more are at hand
-_QUIET_S = 0.5  # of polls that bring fewer, after which a backlog is read
+_QUIET_S = 0.5  # of polls that bring little, after which it is asked whether a backlog is left
+
+
+class Process(LogReader, Protocol):
+    """A reader that takes time to begin, and that may read ahead (cdc.reading)."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has begun, or failed to."""
+        ...
+
+    @property
+    def ahead(self) -> bool:
+        """Whether it reads records, or has read some, for polls to come."""
+        ...
 
 
 class BacklogReader:
     """``LogReader`` of two: ``near`` reads here, and the process that ``start`` begins where there is a backlog."""
 
-    def __init__(self, near: LogReader, start: Callable[[], ReadingProcess], *, backlog: int = _BACKLOG) -> None:
-        """``backlog``: how many records to be read are one. Closes ``near`` when it is closed."""
+    def __init__(self, near: LogReader, start: Callable[[], Process], *, backlog: int = _BACKLOG) -> None:
+        """``start``: raises OSError where there can be none; ``backlog``: how many records to be read are one.
+
+        Closes ``near`` when it is closed.
+        """
         self._near = near
         self._start = start
         self._backlog = backlog
-        self._far: ReadingProcess | None = None  # from when it is started
+        self._far: Process | None = None  # from when it is started
         self._reader: LogReader = near  # the one of the two that is reading
         self._next: dict[Partition, int] = {}
+        self._topics: dict[str, tuple[str, int]] = {}  # id and number of partitions of the topics that are read
         self._only: Collection[Partition] | None = None
-        self._at_hand = 0  # records that came in large polls, one after the other
-        self._quiet_since: float | None = None  # when a poll first brought fewer than many
+        self._at_hand = 0  # records that are to be read at least; here: that came in large polls, one after the other
+        self._quiet_since: float | None = None  # when a poll of the process first brought little
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         """See LogReader."""
         self._end_far()
         self._near.assign(offsets)
         self._next, self._only = dict(offsets), None
-        ends = self._near.end_offsets(offsets)
-        self._at_hand = sum(ends[partition] - offset for partition, offset in offsets.items())
+        ids = self._near.topic_ids(sorted({topic for topic, _ in offsets}))
+        self._topics = {topic: (id, len(self._near.partitions(topic))) for topic, id in ids.items()}
+        self._at_hand = self._unread()
 
     def poll(self, timeout_s: float, most_records: int) -> Sequence[Record | Decoded]:
         """See LogReader."""
-        if self._far is None:
-            if self._at_hand >= self._backlog:
-                self._far = self._start()
-        elif self._reader is self._near:
-            if self._far.ready:
-                self._hand_over(self._far)
-        elif self._is_quiet() and not self._far.ahead:
-            self._hand_over(self._near)
-            self._end_far()
+        self._choose()
         records = self._reader.poll(timeout_s, most_records)
         self._next.update({record.partition: record.offset + 1 for record in records})
-        if len(records) >= _MANY:
+        if more_at_hand(records):
             self._at_hand += len(records)
             self._quiet_since = None
         elif self._far is None:
@@ -89,24 +102,47 @@ class BacklogReader:
         self._end_far()
         self._near.close()
 
+    def _choose(self) -> None:
+        """Who reads from here on."""
+        if self._far is None:
+            if self._at_hand >= self._backlog:
+                self._begin_far()
+        elif self._reader is self._near:
+            if self._far.ready:
+                self._hand_over(self._far)
+        elif self._quiet_since is not None and time.monotonic() - self._quiet_since > _QUIET_S and not self._far.ahead:
+            self._quiet_since = None
+            if self._unread() < self._backlog:  # it may as well be that all wait for one partition
+                self._hand_over(self._near)
+                self._end_far()
+
+    def _unread(self) -> int:
+        ends = self._near.end_offsets(self._next)
+        return sum(max(0, ends[partition] - offset) for partition, offset in self._next.items())
+
     def _hand_over(self, reader: LogReader) -> None:
-        """From here on, this one reads."""
-        topics = sorted({topic for topic, _ in self._next})
-        known = self._reader.topic_ids(topics)
-        for assigned in (False, True):  # neither what is assigned, nor what has been, may be another topic
-            if assigned:
-                reader.assign(self._next)
-            for topic, found in reader.topic_ids(topics).items():
-                require_same_topic(topic, known.get(topic, ""), found)
+        self._require_same_topics(reader)
+        reader.assign(self._next)
+        self._require_same_topics(reader)  # whose later looks compare with what they were when it was assigned
         reader.only(self._only)
         self._reader.assign({})  # nothing is fetched twice
         self._reader, self._quiet_since = reader, None
 
-    def _is_quiet(self) -> bool:
-        return self._quiet_since is not None and time.monotonic() - self._quiet_since > _QUIET_S
+    def _require_same_topics(self, reader: LogReader) -> None:
+        found = reader.topic_ids(sorted(self._topics))
+        for topic, (id, count) in self._topics.items():
+            require_same_topic(topic, id, found.get(topic, ""))
+            require_same_partitions(topic, count, len(reader.partitions(topic)))
+
+    def _begin_far(self) -> None:
+        try:
+            self._far = self._start()
+        except OSError as exc:  # no memory or no descriptor for another process: then it is read here
+            logger.warning("a backlog is read in this process: %s", type(exc).__name__, extra={"action": "read_here"})
+            self._at_hand = 0
 
     def _end_far(self) -> None:
-        self._reader = self._near
+        self._reader, self._quiet_since = self._near, None
         if self._far is not None:
             self._far.close()
         self._far, self._at_hand = None, 0

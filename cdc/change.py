@@ -7,6 +7,7 @@ unavailable-value placeholder are touched here: they are taken out, so that an a
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -123,7 +124,7 @@ _sequence = msgspec.json.Decoder(tuple[str | None, str])
 _LOST_ARRAY = re.compile(rb'\[null(,\s*null)*\]|\["\[L[\w.]+;@[0-9a-f]+".*\]')
 
 OLD_KEY_HEADER = "__debezium.oldkey"
-Headers = list[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 
 
 def decode_change(
@@ -260,7 +261,7 @@ def old_key_of(headers: Headers) -> bytes | None:
     """The row's key before a key change, as JSON. Raises Poison."""
     for name, value in headers:
         if name == OLD_KEY_HEADER:
-            payload = json_object(value)
+            payload = None if value is None else json_object(value)
             if payload is None:
                 raise Poison(
                     f"header {name} is no JSON object: the connector needs header.converter as in connector.toml"

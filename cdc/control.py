@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -167,17 +167,21 @@ def request_snapshot(bootstrap: str, prefix: str, reason: str) -> None:
 
 def barrier_generation(headers: Headers) -> int | None:
     """The generation that begins behind this record of the transaction topic; None when it is no barrier."""
-    return next((int(value) for name, value in headers if name == _BARRIER), None)
+    return next((int(value) for name, value in headers if name == _BARRIER and value), None)
 
 
 def _send(
-    bootstrap: str, topic: str, key: bytes, value: Mapping[str, Any] | None, headers: Headers | None = None
+    bootstrap: str,
+    topic: str,
+    key: bytes,
+    value: Mapping[str, Any] | None,
+    headers: Sequence[tuple[str, bytes]] = (),
 ) -> None:
     try:
         producer = KafkaProducer(bootstrap_servers=bootstrap.split(","), acks="all")
         try:
             encoded = None if value is None else json.dumps(value).encode()
-            producer.send(topic, value=encoded, key=key, partition=0, headers=headers or []).get(timeout=10)
+            producer.send(topic, value=encoded, key=key, partition=0, headers=[*headers]).get(timeout=10)
         finally:
             producer.close()
     except KafkaError as exc:

@@ -20,6 +20,8 @@ from cdc.change import Change, End, Headers
 from cdc.errors import BEGIN_ANEW, Fatal, HistoryLost, SourceChanged, Transient
 
 _TOPICS_INTERVAL_S = 5
+_MANY = 1_000  # records
+_LARGE = 256 * 1024  # bytes
 #: What HistoryLost says of an offset that Kafka does not hold.
 TAKEN = f"retention took records this store has not applied, or Kafka lost some; {BEGIN_ANEW}"
 
@@ -51,6 +53,11 @@ class Decoded(Struct, frozen=True, array_like=True, tag=1, gc=False):
     def size(self) -> int:
         """Bytes of the row that it carries."""
         return len(self.carries.row or b"") if isinstance(self.carries, Change) else 0
+
+
+def more_at_hand(records: Sequence[Record | Decoded]) -> bool:
+    """Whether a poll brought so much that more lies in Kafka: many records, or much of wide ones."""
+    return len(records) >= _MANY or sum(record.size for record in records) >= _LARGE
 
 
 class LogReader(Protocol):

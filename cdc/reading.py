@@ -1,7 +1,7 @@
 """``LogReader`` in a process of its own, which fetches and decodes beside the projector that applies (decision 0023).
 
 Requests and answers are MessagePack, in order, each request answered once, through two pipes: whichever end goes, the other
-one notices. Records are asked for ahead while they come in large numbers, so that the next ones are read meanwhile.
+one notices. While more is at hand, polls are asked ahead, so that the next records are read while these are taken in.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from msgspec import Struct
 from cdc import errors
 from cdc.assembler import Partition
 from cdc.errors import ReadsideError, Transient
-from cdc.reader import Decoded, Record
+from cdc.reader import Decoded, Record, more_at_hand
 from config.environment import bare_environment
 
 _PIPE = 1024 * 1024  # bytes that wait in it; the most that Linux gives everybody (pipe(7))
-_MANY = 1_000  # records in an answer: more are at hand
-_AHEAD = 2  # requests for records that are under way then
+_AHEAD = 2  # polls that are under way, or answered, while more is at hand
+_AHEAD_S = 0.01  # how long they wait for records
 _MOST = 5_000  # records in an answer: they lie in memory here and there
-_LONGEST_S = 120.0  # longer than the clients wait for Kafka
+_LONGEST_S = 60.0  # longer than the clients wait for Kafka
 
 
 class Request(Struct, array_like=True):
@@ -41,7 +41,7 @@ class Request(Struct, array_like=True):
 class Records(Struct, array_like=True, tag=0):
     """What a poll gave."""
 
-    records: list[Record | Decoded]
+    value: list[Record | Decoded]
 
 
 class Answer(Struct, array_like=True, tag=1):
@@ -65,10 +65,17 @@ decode_reply = msgspec.msgpack.Decoder(Reply).decode
 
 
 class ReadingProcess:
-    """``LogReader`` that asks a process it starts (cdc.reading_process). What that raises is raised here."""
+    """``LogReader`` that asks a process it starts (cdc.reading_process). What that raises is raised here.
 
-    def __init__(self, bootstrap: str, prefix: str) -> None:
-        """``prefix``: of the topics. A broker that does not answer is told by the first call."""
+    Nothing but polls is ever asked ahead, and what those gave is received before anything else is asked: the process never
+    waits to be listened to by somebody who waits to be listened to.
+    """
+
+    def __init__(self, bootstrap: str, prefix: str, *, program: str = "cdc.reading_process") -> None:
+        """``prefix``: of the topics; ``program``: the module that reads.
+
+        A broker that does not answer is told by the first call. Raises OSError where no process can be started.
+        """
         theirs, self._requests = Pipe(duplex=False)
         self._answers, ours = Pipe(duplex=False)
         with theirs, ours:
@@ -76,14 +83,15 @@ class ReadingProcess:
                 fcntl.fcntl(ours.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
             descriptors = theirs.fileno(), ours.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "cdc.reading_process", bootstrap, prefix, *map(str, descriptors)],
+                [sys.executable, "-m", program, bootstrap, prefix, *map(str, descriptors)],
                 stdin=subprocess.DEVNULL,
                 pass_fds=descriptors,
                 env=bare_environment(),
             )
         self._only: frozenset[Partition] | None = None
-        self._asked = deque(["open"])  # methods that are not answered yet
-        self._polled: deque[Records | Failure] = deque()  # polls' answers that nobody has taken
+        self._opened = False
+        self._asked = 0  # polls that are not answered yet
+        self._polled: deque[Reply] = deque()  # their answers that nobody has taken
 
     @property
     def pid(self) -> int:
@@ -93,12 +101,12 @@ class ReadingProcess:
     @property
     def ready(self) -> bool:
         """Whether it has begun, or ended: the next call waits for neither."""
-        return "open" not in self._asked or self._answers.poll(0)
+        return self._opened or self._answers.poll(0)
 
     @property
     def ahead(self) -> bool:
         """Whether it reads records, or has read some, for polls to come."""
-        return bool(self._polled) or "poll" in self._asked
+        return bool(self._polled) or self._asked > 0
 
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         """See LogReader."""
@@ -108,18 +116,15 @@ class ReadingProcess:
 
     def poll(self, timeout_s: float, most_records: int) -> Sequence[Record | Decoded]:
         """See LogReader."""
-        most_records = min(most_records, _MOST)
-        if not self._polled and "poll" not in self._asked:
-            self._ask("poll", timeout_s, most_records)
-        while not self._polled:
-            self._receive("poll")
-        polled = self._polled.popleft()
-        if isinstance(polled, Failure):
-            raise _error_of(polled)
-        if len(polled.records) >= _MANY:
-            for _ in range(_AHEAD - len(self._polled) - self._asked.count("poll")):
-                self._ask("poll", timeout_s, most_records)
-        return polled.records
+        self._open()
+        if not self.ahead:
+            self._ask_ahead(1, timeout_s, most_records)
+        if not self._polled:
+            self._receive_poll()
+        records = _value_of(self._polled.popleft())
+        if more_at_hand(records):
+            self._ask_ahead(_AHEAD, min(timeout_s, _AHEAD_S), most_records)
+        return records
 
     def begin_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """See LogReader."""
@@ -129,8 +134,8 @@ class ReadingProcess:
         """See LogReader; what was asked for ahead comes all the same."""
         wanted = None if partitions is None else frozenset(partitions)
         if wanted != self._only:
+            self._call("only", None if wanted is None else list(wanted))
             self._only = wanted
-            self._ask("only", None if wanted is None else list(wanted))
 
     def end_offsets(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """See LogReader."""
@@ -151,30 +156,45 @@ class ReadingProcess:
         self._requests.close()
         self._answers.close()
 
-    def _call(self, method: str, argument: object) -> Any:
-        self._ask(method, argument)
-        while True:
-            answer = self._receive(method)
-            if not self._asked:
-                return answer.value if isinstance(answer, Answer) else None
+    def _open(self) -> None:
+        if not self._opened:
+            _value_of(self._receive())
+            self._opened = True
 
-    def _ask(self, method: str, *arguments: object) -> None:
+    def _call(self, method: str, argument: object) -> Any:
+        self._open()
+        while self._asked:
+            self._receive_poll()
+        self._send(method, argument)
+        return _value_of(self._receive())
+
+    def _ask_ahead(self, polls: int, timeout_s: float, most_records: int) -> None:
+        while len(self._polled) + self._asked < polls:
+            self._send("poll", timeout_s, min(most_records, _MOST))
+            self._asked += 1
+
+    def _receive_poll(self) -> None:
+        self._polled.append(self._receive())
+        self._asked -= 1
+
+    def _send(self, method: str, *arguments: object) -> None:
         with _ended(self._process):
             self._requests.send_bytes(encode(Request(method, arguments)))
-        self._asked.append(method)
 
-    def _receive(self, wanted: str) -> Reply:
-        """The next answer, a poll's also kept for whoever polls. Raises what another method raised."""
+    def _receive(self) -> Reply:
         with _ended(self._process):
-            if not self._answers.poll(_LONGEST_S):
-                raise Transient(f"the process that reads Kafka has not answered {wanted} for {_LONGEST_S:.0f} s")
-            answer = decode_reply(self._answers.recv_bytes())
-        if self._asked.popleft() == "poll":
-            assert not isinstance(answer, Answer)
-            self._polled.append(answer)
-        elif isinstance(answer, Failure):
-            raise _error_of(answer)
-        return answer
+            if self._answers.poll(_LONGEST_S):
+                return decode_reply(self._answers.recv_bytes())
+        raise Transient(f"the process that reads Kafka has not answered for {_LONGEST_S:.0f} s")
+
+
+def _value_of(reply: Reply) -> Any:
+    """What a method gave. Raises what it raised."""
+    if not isinstance(reply, Failure):
+        return reply.value
+    kind = getattr(errors, reply.kind)
+    assert issubclass(kind, ReadsideError)
+    raise kind(reply.message)
 
 
 @contextmanager
@@ -186,12 +206,6 @@ def _ended(process: subprocess.Popen[bytes]) -> Generator[None]:
         raise Transient(
             f"the process that reads Kafka has ended{'' if code is None else f' (exit code {code})'}"
         ) from exc
-
-
-def _error_of(failure: Failure) -> ReadsideError:
-    kind = getattr(errors, failure.kind)
-    assert issubclass(kind, ReadsideError)
-    return kind(failure.message)
 
 
 def _by_partition(offsets: Iterable[tuple[str, int, int]]) -> dict[Partition, int]:

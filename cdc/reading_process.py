@@ -6,53 +6,60 @@ The last two are descriptors of pipes: a request's ends this process when nobody
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
 from cdc.catalog import message_topic, transaction_topic
 from cdc.decoding import decoded
-from cdc.errors import ReadsideError
+from cdc.errors import Fatal, ReadsideError
 from cdc.reader import KafkaPythonReader, LogReader, Record
-from cdc.reading import Answer, Failure, Records, Reply, Request, decode_request, encode
+from cdc.reading import Answer, Failure, Records, Request, decode_request, encode
 from config.logs import configure_logging
 
+logger = logging.getLogger(__name__)
 
-def main() -> None:
-    """Read until nobody can ask any more."""
+
+def main(opened: Callable[[str], LogReader] = KafkaPythonReader) -> None:
+    """Read with the reader that ``opened`` makes of BOOTSTRAP, until nobody can ask any more."""
     bootstrap, prefix, requests, answers = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # at a terminal it is for the projector, which ends this one
     configure_logging()
     gc.set_threshold(100_000, 50, 100)  # many objects, hardly any circles of them
     with Connection(int(requests), writable=False) as asked, Connection(int(answers), readable=False) as said:
-        serve(lambda: KafkaPythonReader(bootstrap), prefix, asked, said)
+        _serve(lambda: opened(bootstrap), prefix, asked, said)
 
 
-def serve(opened: Callable[[], LogReader], prefix: str, asked: Connection, said: Connection) -> None:
+def _serve(opened: Callable[[], LogReader], prefix: str, asked: Connection, said: Connection) -> None:
     """Answer requests until there can be none; the first answer is to none, and says whether the reader was opened."""
-    with suppress(EOFError, BrokenPipeError):
+    with suppress(EOFError, BrokenPipeError), ExitStack() as held:
         try:
-            reader = opened()
+            reader = held.enter_context(closing(opened()))
         except ReadsideError as exc:
             said.send_bytes(encode(_failure(exc)))
             return
-        with closing(reader):
-            said.send_bytes(encode(Answer(None)))
-            while True:
-                request = decode_request(asked.recv_bytes())
-                said.send_bytes(encode(_answered(reader, prefix, request)))
+        said.send_bytes(encode(Answer(None)))
+        while True:
+            said.send_bytes(_answered(reader, prefix, decode_request(asked.recv_bytes())))
 
 
-def _answered(reader: LogReader, prefix: str, request: Request) -> Reply:
+def _answered(reader: LogReader, prefix: str, request: Request) -> bytes:
     try:
         if request.method == "poll":
-            return Records(_polled(reader, prefix, *request.arguments))
-        return Answer(_called(reader, request.method, *request.arguments))
+            return encode(Records(_polled(reader, prefix, *request.arguments)))
+        return encode(Answer(_called(reader, request.method, *request.arguments)))
     except ReadsideError as exc:
-        return _failure(exc)
+        return encode(_failure(exc))
+    except Exception as exc:
+        # Not Transient: it would come again. The log tells where, and no value.
+        logger.exception("the process that reads Kafka failed", extra={"action": "reading_failed"})
+        return encode(
+            Failure(Fatal.__name__, f"the process that reads Kafka failed: {type(exc).__name__}; its log says where")
+        )
 
 
 def _polled(reader: LogReader, prefix: str, timeout_s: float, most_records: int) -> Any:

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from cdc.reader import Decoded, Record
+from cdc.reader import Decoded, Record, more_at_hand
 
 LOOK_AMID_S = 2.0  #: most seconds for which batches follow one another without anybody looking what is asked
-_MANY = 1_000  # records at once: more are at hand
-_LARGE = 256 * 1024  # bytes at once: so are they, of wide rows
 _GATHER_S = 0.5  # longest that a store with nothing to do is left waiting for a larger batch
 _GATHER_INTERVALS = 4  # the same, of a store that rests between commits anyway
 _MORE_S = 0.01  # how long to wait for records when there is something to do without them
@@ -78,7 +76,7 @@ class Pace:
 
     def polled(self, records: Sequence[Record | Decoded]) -> None:
         """These came in."""
-        self._at_hand = len(records) >= _MANY or sum(record.size for record in records) >= _LARGE
+        self._at_hand = more_at_hand(records)
 
     def rest_s(self, buffered: int) -> float:
         """Seconds to wait before reading, so that what comes in meanwhile is of the next batch; ``buffered``: changes."""

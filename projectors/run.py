@@ -119,27 +119,25 @@ def _project(
     *,
     rhythm: Rhythm = AT_ONCE,
 ) -> None:
-    reader = open_reader(settings)
-    # One for the whole run: who waits for a snapshot looks five times a second, and a new connection costs 30 ms each time,
-    # which the waiting takes from the very work that it waits for.
-    control = ControlTopic(settings.kafka, settings.topic_prefix)
-    try:
-        with watching(lambda: _shapes(settings), shapes) as watch:
-            Projector(
-                settings,
-                store,
-                tables,
-                reader,
-                rhythm=rhythm,
-                watch=watch,
-                control=control.refresh,
-                parks=lambda table: parks_poison(settings, table),
-                metrics=metrics,
-            ).run(stop)
-    finally:
-        store.close()
-        control.close()
-        reader.close()
+    # The control topic's is one for the whole run: who waits for a snapshot looks five times a second, and a new connection
+    # costs 30 ms each time, which the waiting takes from the very work that it waits for.
+    with (
+        closing(open_reader(settings)) as reader,
+        closing(ControlTopic(settings.kafka, settings.topic_prefix)) as control,
+        closing(store),
+        watching(lambda: _shapes(settings), shapes) as watch,
+    ):
+        Projector(
+            settings,
+            store,
+            tables,
+            reader,
+            rhythm=rhythm,
+            watch=watch,
+            control=control.refresh,
+            parks=lambda table: parks_poison(settings, table),
+            metrics=metrics,
+        ).run(stop)
 
 
 def captured_shapes(settings: Settings, tables: tuple[Table, ...]) -> Shapes:

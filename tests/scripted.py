@@ -302,7 +302,7 @@ def across(records: Sequence[Record], prefix: str) -> list[Record | Decoded]:
     sent = Records([decoded(record, transaction_topic(prefix), message_topic(prefix)) for record in records])
     came = decode_reply(encode(sent))
     assert isinstance(came, Records)
-    return came.records
+    return came.value
 
 
 def lsn_of(place: int) -> int:

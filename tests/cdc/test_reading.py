@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from multiprocessing.connection import Pipe
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,14 @@ from kafka.structs import TopicPartition
 from cdc.assembler import Partition
 from cdc.backlog import BacklogReader
 from cdc.change import decode_change, decode_end
-from cdc.errors import HistoryLost, SourceChanged, Transient
-from cdc.reader import Decoded, KafkaPythonReader, LogReader, Record
-from cdc.reading import Failure, ReadingProcess, decode_reply
-from cdc.reading_process import serve
+from cdc.errors import Fatal, HistoryLost, Transient
+from cdc.reader import Decoded, KafkaPythonReader, Record
+from cdc.reading import ReadingProcess
 from cdc.topics import admin
 from tests.backends import Stack
 from tests.envelopes import boundary
 from tests.reading import make, offsets_of, raises, read, send, wait_until, whole
+from tests.scripted import across
 
 _INSERT = json.dumps(
     {
@@ -173,14 +172,42 @@ def test_it_ends_with_the_process_that_started_it(stack: Stack) -> None:
     wait_until(lambda: not _runs(pid))
 
 
-def test_that_no_broker_answers_is_the_first_answer() -> None:
-    def opened() -> LogReader:
-        raise Transient("Kafka does not answer")
+def test_that_no_broker_answers_is_told_by_the_first_call() -> None:
+    with closing(_apart("refuses")) as reader:
+        wait_until(lambda: reader.ready)
+        with pytest.raises(Transient, match="Kafka does not answer"):
+            reader.poll(0.1, 10)
 
-    heard, said = Pipe(duplex=False)
-    with heard, said:
-        serve(opened, "none", heard, said)
-        assert decode_reply(heard.recv_bytes()) == Failure("Transient", "Kafka does not answer")
+
+def test_what_nobody_expects_is_fatal_and_its_text_is_not_told() -> None:
+    with closing(_apart("fails")) as reader:
+        reader.assign({("t", 0): 0})
+        with pytest.raises(Fatal, match="ZeroDivisionError") as raised:
+            reader.poll(0.1, 10)
+        assert "value" not in str(raised.value)
+        assert reader.partitions("t")  # it goes on answering
+
+
+def test_long_requests_and_long_answers_do_not_wait_for_each_other() -> None:
+    # More than its pipes hold, in both directions.
+    with closing(_apart("large")) as reader:
+        partitions = reader.partitions("a-topic-with-quite-a-long-name")
+        reader.assign({("t", 0): 7})
+        records: list[Record] = []
+        for left in range(5):
+            reader.only(partitions[left:])
+            records += whole(reader.poll(0.1, 5_000))
+        assert [record.offset for record in records] == list(range(7, 7 + len(records)))
+        assert len(records) == 25_000
+
+
+def test_a_header_without_a_value_comes_as_it_lies() -> None:
+    record = Record(("t", 0), 1, None, None, [("a", None), ("b", b"")])
+    assert across([record], "none") == [record]
+
+
+def _apart(behaviour: str) -> ReadingProcess:
+    return ReadingProcess(behaviour, "none", program="tests.reader_apart")
 
 
 def test_a_backlog_is_read_by_a_process_and_what_comes_after_it_here(
@@ -220,30 +247,14 @@ def test_partitions_wait_whoever_reads(stack: Stack, producer: KafkaProducer, pr
         reader.only([second])
         seen: list[Record] = []
         wait_until(lambda: seen.extend(whole(reader.poll(0.1, 2_000))) or (started[0].ready and len(seen) == 10_000))
-        wait_until(lambda: not reader.poll(0.1, 2_000) and not _runs(started[0].pid))
-        assert not reader.poll(0.2, 2_000)
+        for _ in range(10):
+            assert not reader.poll(0.1, 2_000)
         assert offsets_of(seen, second) == list(range(10_000))
+        assert _runs(started[0].pid)  # the other half of the backlog is to be read yet
         reader.only(None)
         wait_until(lambda: seen.extend(whole(reader.poll(0.1, 2_000))) or len(seen) == 20_000)
         assert offsets_of(seen, first) == list(range(10_000))
-
-
-def test_a_topic_made_anew_is_noticed_by_the_one_that_goes_on_reading_it(
-    stack: Stack, producer: KafkaProducer, client: KafkaAdminClient, prefix: str
-) -> None:
-    topic = f"{prefix}.message"
-    send(producer, (topic, 0), range(6_000))
-
-    def start() -> ReadingProcess:
-        client.delete_topics([topic])
-        wait_until(lambda: topic not in client.list_topics())
-        make(client, topic)
-        return ReadingProcess(stack.settings.kafka, prefix)
-
-    near = KafkaPythonReader(stack.settings.kafka)
-    with closing(BacklogReader(near, start, backlog=5_000)) as reader:
-        reader.assign({(topic, 0): 0})
-        raises(SourceChanged, reader, f"topic {topic} was deleted and made anew")
+        wait_until(lambda: not reader.poll(0.1, 2_000) and not _runs(started[0].pid))
 
 
 def test_a_reading_process_that_ends_amid_a_backlog_is_told(stack: Stack, producer: KafkaProducer, prefix: str) -> None:
