@@ -51,8 +51,9 @@ class Decoded(Struct, frozen=True, array_like=True, tag=1, gc=False):
 
     @property
     def size(self) -> int:
-        """Bytes of the row that it carries."""
-        return len(self.carries.row or b"") if isinstance(self.carries, Change) else 0
+        """Bytes of the key and the row that it carries."""
+        change = self.carries
+        return len(change.key or b"") + len(change.row or b"") if isinstance(change, Change) else 0
 
 
 def more_at_hand(records: Sequence[Record | Decoded]) -> bool:

@@ -28,7 +28,7 @@ _PIPE = 1024 * 1024  # bytes that wait in it; the most that Linux gives everybod
 _AHEAD = 2  # polls that are under way, or answered, while more is at hand
 _AHEAD_S = 0.01  # how long they wait for records
 _MOST = 5_000  # records in an answer: they lie in memory here and there
-_LONGEST_S = 60.0  # longer than the clients wait for Kafka
+_LONGEST_S = 60.0  # a client asks Kafka twice at most for one answer, and waits for 30 s each time
 
 
 class Request(Struct, array_like=True):

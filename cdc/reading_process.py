@@ -39,7 +39,7 @@ def _serve(opened: Callable[[], LogReader], prefix: str, asked: Connection, said
     with suppress(EOFError, BrokenPipeError), ExitStack() as held:
         try:
             reader = held.enter_context(closing(opened()))
-        except ReadsideError as exc:
+        except Exception as exc:
             said.send_bytes(encode(_failure(exc)))
             return
         said.send_bytes(encode(Answer(None)))
@@ -52,14 +52,8 @@ def _answered(reader: LogReader, prefix: str, request: Request) -> bytes:
         if request.method == "poll":
             return encode(Records(_polled(reader, prefix, *request.arguments)))
         return encode(Answer(_called(reader, request.method, *request.arguments)))
-    except ReadsideError as exc:
-        return encode(_failure(exc))
     except Exception as exc:
-        # Not Transient: it would come again. The log tells where, and no value.
-        logger.exception("the process that reads Kafka failed", extra={"action": "reading_failed"})
-        return encode(
-            Failure(Fatal.__name__, f"the process that reads Kafka failed: {type(exc).__name__}; its log says where")
-        )
+        return encode(_failure(exc))
 
 
 def _polled(reader: LogReader, prefix: str, timeout_s: float, most_records: int) -> Any:
@@ -92,8 +86,13 @@ def _flat(offsets: dict[tuple[str, int], int]) -> list[tuple[str, int, int]]:
     return [(*partition, offset) for partition, offset in offsets.items()]
 
 
-def _failure(exc: ReadsideError) -> Failure:
-    return Failure(type(exc).__name__, str(exc))
+def _failure(exc: Exception) -> Failure:
+    if isinstance(exc, ReadsideError):
+        return Failure(type(exc).__name__, str(exc))
+    # Not Transient: it would come again. The log tells where, and no value.
+    logger.error("the process that reads Kafka failed", exc_info=exc, extra={"action": "reading_failed"})
+    said = f"the process that reads Kafka failed: {type(exc).__name__}; its log says where"
+    return Failure(Fatal.__name__, said)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
 
 
 def bare_environment() -> dict[str, str]:
-    """Our environment without our settings and their secrets, for a child process that is not ours."""
+    """Our environment without our settings and their secrets, for a child process that needs none of them."""
     return {key: value for key, value in os.environ.items() if not key.startswith(ENV_PREFIX)}
 
 

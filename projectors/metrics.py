@@ -92,7 +92,7 @@ class Metrics:
         self._stands(checkpoint)
         if checkpoint.parked:
             self._records.labels(self._projector, "parked", "").inc(len(checkpoint.parked))
-        if checkpoint.counts:  # once a second
+        if checkpoint.counts:  # once a second, by default
             self._count(checkpoint.counts)
 
     def text(self) -> bytes:

@@ -85,7 +85,7 @@ class Tally:
             self.of(partition).read -= count
 
     def due(self, *, now: bool) -> bool:
-        """Whether the counts should go with the next commit: once a second, or ``now``."""
+        """Whether the counts should go with the next commit: as often as said, or ``now``."""
         if not now and time.monotonic() < self._due:
             return False
         self._due = time.monotonic() + self._interval_s

@@ -46,6 +46,8 @@ class _Reader:
 
 
 def _opened(behaviour: str) -> LogReader:
+    if behaviour == "breaks":
+        raise ZeroDivisionError("a row's value")
     if behaviour == "refuses":
         raise Transient("Kafka does not answer")
     return _Reader(behaviour)

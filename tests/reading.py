@@ -57,8 +57,8 @@ def raises(kind: type[Exception], reader: LogReader, match: str, *, deadline_s: 
             list(reader.poll(0.2, 1_000))
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+def wait_until(holds: Callable[[], bool], *, deadline_s: float = 10.0) -> None:
+    deadline = time.monotonic() + deadline_s
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -39,6 +39,7 @@ _INSERT = json.dumps(
         "transaction": {"total_order": 1},
     }
 ).encode()
+_START_S = 60.0  # that an interpreter takes at most to begin, on a machine that is busy with something else
 _PARENT = """
 import sys, time
 from cdc.reading import ReadingProcess
@@ -121,7 +122,7 @@ def test_what_was_asked_for_ahead_is_of_the_assignment_before(
     reader: ReadingProcess, producer: KafkaProducer, client: KafkaAdminClient, prefix: str
 ) -> None:
     topic = f"{prefix}.message"
-    send(producer, (topic, 0), range(6_000))
+    send(producer, (topic, 0), range(6_000), size=200)
     reader.assign({(topic, 0): 0})
     wait_until(lambda: len(reader.poll(0.5, 1_000)) == 1_000)  # as many as that: more are asked for
     assert reader.end_offsets([(topic, 0)]) == {(topic, 0): 6_000}
@@ -174,17 +175,18 @@ def test_it_ends_with_the_process_that_started_it(stack: Stack) -> None:
 
 def test_that_no_broker_answers_is_told_by_the_first_call() -> None:
     with closing(_apart("refuses")) as reader:
-        wait_until(lambda: reader.ready)
+        wait_until(lambda: reader.ready, deadline_s=_START_S)
         with pytest.raises(Transient, match="Kafka does not answer"):
             reader.poll(0.1, 10)
 
 
 def test_what_nobody_expects_is_fatal_and_its_text_is_not_told() -> None:
+    with closing(_apart("breaks")) as reader, pytest.raises(Fatal, match="ZeroDivisionError; its log says where"):
+        reader.partitions("t")
     with closing(_apart("fails")) as reader:
         reader.assign({("t", 0): 0})
-        with pytest.raises(Fatal, match="ZeroDivisionError") as raised:
+        with pytest.raises(Fatal, match="ZeroDivisionError; its log says where"):
             reader.poll(0.1, 10)
-        assert "value" not in str(raised.value)
         assert reader.partitions("t")  # it goes on answering
 
 
@@ -221,17 +223,18 @@ def test_a_backlog_is_read_by_a_process_and_what_comes_after_it_here(
         reader.assign(dict.fromkeys(partitions, 0))
         records: list[Record] = []
 
-        def reads(count: int) -> bool:
-            records.extend(whole(reader.poll(0.1, 2_000)))
-            return len(records) >= count
+        def reads(most: int) -> int:
+            records.extend(whole(reader.poll(0.1, most)))
+            return len(records)
 
-        wait_until(lambda: reads(1) and started[0].ready)
-        assert not reads(40_000)
-        assert started[0].ahead
-        wait_until(lambda: reads(40_000))
-        wait_until(lambda: reads(40_001) or not _runs(started[0].pid))
+        # A few at a time until it is ready, so that something is left for it.
+        wait_until(lambda: reads(1) > 0 and started[0].ready, deadline_s=_START_S)
+        wait_until(lambda: reads(2_000) > 0 and started[0].ahead)
+        assert len(records) < 40_000
+        wait_until(lambda: reads(2_000) == 40_000, deadline_s=_START_S)
+        wait_until(lambda: reads(2_000) > 40_000 or not _runs(started[0].pid))
         send(producer, partitions[0], [20_000])
-        wait_until(lambda: reads(40_001))
+        wait_until(lambda: reads(2_000) == 40_001)
         assert offsets_of(records, partitions[0]) == list(range(20_001))
         assert offsets_of(records, partitions[1]) == list(range(20_000))
     assert len(started) == 1
@@ -246,7 +249,8 @@ def test_partitions_wait_whoever_reads(stack: Stack, producer: KafkaProducer, pr
         reader.assign({first: 0, second: 0})
         reader.only([second])
         seen: list[Record] = []
-        wait_until(lambda: seen.extend(whole(reader.poll(0.1, 2_000))) or (started[0].ready and len(seen) == 10_000))
+        wait_until(lambda: seen.extend(whole(reader.poll(0.1, 1))) or started[0].ready, deadline_s=_START_S)
+        wait_until(lambda: seen.extend(whole(reader.poll(0.1, 2_000))) or len(seen) == 10_000, deadline_s=_START_S)
         for _ in range(10):
             assert not reader.poll(0.1, 2_000)
         assert offsets_of(seen, second) == list(range(10_000))
@@ -257,15 +261,26 @@ def test_partitions_wait_whoever_reads(stack: Stack, producer: KafkaProducer, pr
         wait_until(lambda: not reader.poll(0.1, 2_000) and not _runs(started[0].pid))
 
 
-def test_a_reading_process_that_ends_amid_a_backlog_is_told(stack: Stack, producer: KafkaProducer, prefix: str) -> None:
+def test_where_the_process_ends_amid_a_backlog_it_is_read_on_here(
+    stack: Stack, producer: KafkaProducer, prefix: str
+) -> None:
     partition = (f"{prefix}.message", 0)
     send(producer, partition, range(30_000))
     started: list[ReadingProcess] = []
     with closing(_backlog_reader(stack, prefix, started)) as reader:
         reader.assign({partition: 0})
-        wait_until(lambda: len(reader.poll(0.1, 100)) > 0 and started[0].ready)
+        records: list[Record] = []
+
+        def reads(most: int) -> int:
+            records.extend(whole(reader.poll(0.1, most)))
+            return len(records)
+
+        wait_until(lambda: reads(1) > 0 and started[0].ready, deadline_s=_START_S)
+        wait_until(lambda: reads(2_000) > 0 and started[0].ahead)
         os.kill(started[0].pid, signal.SIGKILL)
-        raises(Transient, reader, "the process that reads Kafka has ended")
+        wait_until(lambda: reads(2_000) == 30_000, deadline_s=_START_S)
+        assert offsets_of(records, partition) == list(range(30_000))
+    assert len(started) == 1
 
 
 def _backlog_reader(stack: Stack, prefix: str, started: list[ReadingProcess]) -> BacklogReader:
