@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -26,6 +27,7 @@ from queries.store import rfc3339
 from stack.broker import open_reader
 from stack.captured import Captured, captured, named
 from stack.errors import StackError
+from stack.interrupts import noted
 from stack.legible import legible_columns, legible_row
 from stack.sql.visible import json_visible
 from stack.terminal import talk
@@ -46,11 +48,12 @@ def run(settings: Settings, names: Sequence[str], *, begin: Begin, limit: int | 
     known = captured(settings)
     tables = {table.topic: table for table in ([named(known, name) for name in names] or known)}
     try:
-        for number, line in enumerate(_lines(settings, tables, begin, values=values), 1):
-            sys.stdout.write(line)
-            sys.stdout.flush()
-            if number == limit:
-                break
+        with noted() as pressed:
+            for number, line in enumerate(_lines(settings, tables, begin, pressed, values=values), 1):
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                if number == limit:
+                    break
     except KeyboardInterrupt:
         return 0
     except BrokenPipeError:
@@ -60,18 +63,20 @@ def run(settings: Settings, names: Sequence[str], *, begin: Begin, limit: int | 
     return 0
 
 
-def _lines(settings: Settings, tables: Mapping[str, Captured], begin: Begin, *, values: bool) -> Iterator[str]:
-    for record in records(settings, sorted(tables), begin):
+def _lines(
+    settings: Settings, tables: Mapping[str, Captured], begin: Begin, ended: threading.Event, *, values: bool
+) -> Iterator[str]:
+    for record in records(settings, sorted(tables), begin, ended):
         if (line := line_of(record, tables[record.partition[0]], values=values)) is not None:
             text = _encode.encode(line).decode()
             yield (json_visible(text) if sys.stdout.isatty() else text) + "\n"
 
 
-def records(settings: Settings, topics: Sequence[str], begin: Begin) -> Generator[Record]:
-    """Every record from there on, without end; a broker that goes away is waited for."""
+def records(settings: Settings, topics: Sequence[str], begin: Begin, ended: threading.Event) -> Generator[Record]:
+    """Every record from there on, until ``ended`` is set; a broker that goes away is waited for."""
     position: dict[Partition, int] = {}
     said = False
-    while True:
+    while not ended.is_set():
         try:
             with closing(open_reader(settings)) as reader:
                 position = _placed(reader, topics, begin, position)
@@ -81,7 +86,7 @@ def records(settings: Settings, topics: Sequence[str], begin: Begin) -> Generato
                     talk.print(f"{tables} from {place} on; Ctrl-C ends it", style="dim")
                 said = True
                 reader.assign(position)
-                while True:
+                while not ended.is_set():
                     for record in reader.poll(_POLL_S, _RECORDS):
                         position[record.partition] = record.offset + 1
                         yield record

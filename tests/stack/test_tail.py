@@ -7,8 +7,10 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import IO, Any
 
 import httpx
@@ -17,7 +19,8 @@ from kafka import KafkaAdminClient, KafkaProducer
 
 from cdc.catalog import Column
 from cdc.encoding import DATE_INFINITY
-from cdc.reader import Record
+from cdc.reader import KafkaPythonReader, Record
+from stack import tail
 from stack.captured import Captured, named
 from stack.errors import StackError
 from stack.legible import legible
@@ -133,6 +136,29 @@ def test_changes_come_as_they_are_made_and_ctrl_c_ends_it_quietly(stack: Stack) 
         assert process.stderr.read().splitlines()[1:] == []
 
 
+def test_ctrl_c_ends_it_though_the_client_keeps_what_is_raised_in_it(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Keeping(KafkaPythonReader):
+        """Ctrl-C comes in the middle of its second poll, and goes no further."""
+
+        polls = 0
+
+        def poll(self, timeout_s: float, most_records: int) -> Sequence[Record]:
+            self.polls += 1
+            if self.polls == 2:
+                with suppress(KeyboardInterrupt):
+                    signal.raise_signal(signal.SIGINT)
+            return super().poll(timeout_s, most_records)
+
+    monkeypatch.setattr(tail, "open_reader", lambda settings: Keeping(settings.kafka))
+    began = time.monotonic()
+    assert tail.run(stack.settings, ["users"], begin="end", limit=None, values=True) == 0
+    assert time.monotonic() - began < 20
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert capsys.readouterr().out == ""
+
+
 def test_it_ends_quietly_when_its_reader_goes(stack: Stack) -> None:
     new_user(stack)
     with tailing(stack, "--from", "beginning", "--no-values") as (process, lines):
@@ -168,7 +194,7 @@ def test_a_damaged_record_in_a_real_topic_does_not_end_it(stack: Stack) -> None:
             with closing(KafkaProducer(bootstrap_servers=stack.settings.kafka.split(","))) as producer:
                 for value in (b"{", json.dumps(envelope("c", after={"id": 1})).encode()):
                     producer.send(topic, key=b'{"id": 1}', value=value, partition=0).get(20)
-            with closing(records(stack.settings, [topic], "beginning")) as read:
+            with closing(records(stack.settings, [topic], "beginning", threading.Event())) as read:
                 lines = [line_of(next(read), table, values=False) for _ in range(2)]
         finally:
             admin.delete_topics([topic])
