@@ -55,19 +55,18 @@ def converse(
         output=output or create_output(always_prefer_tty=True),
     )
     while True:
+        typed: str | None = None
         try:
             typed = prompt.prompt()
-        except KeyboardInterrupt:
-            continue  # the statement is abandoned
-        except EOFError:
-            return 0
-        try:
             if not all(session.do(piece) for piece in typed_pieces(typed)):
                 return 0
+        except EOFError:
+            return 0
         except StackError as exc:
             talk.print(str(exc), style="red", markup=False)
         except KeyboardInterrupt:
-            talk.print(f"abandoned; the server itself stops it after {timeout_s:g} s at most", style="dim")
+            if typed is not None:  # what was being typed is just gone
+                talk.print(f"abandoned; the server itself stops it after {timeout_s:g} s at most", style="dim")
 
 
 def typed_pieces(typed: str) -> list[Statement | Command]:
