@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from unittest.mock import patch
 
 import pytest
@@ -77,8 +77,11 @@ def _add(log: ScriptedLog, partition: Partition, count: int) -> None:
     records += [Record(partition, offset, None, b"", []) for offset in range(first, first + count)]
 
 
-def _near(log: ScriptedLog) -> ScriptedReader:
-    return ScriptedReader(log, lambda unread: (unread[0], 2_000))
+def _assigned(log: ScriptedLog, start: Callable[[], _Process]) -> BacklogReader:
+    """A reader of the whole log."""
+    reader = BacklogReader(ScriptedReader(log, lambda unread: (unread[0], 2_000)), start, backlog=5_000)
+    reader.assign(dict.fromkeys(PARTITIONS, 0))
+    return reader
 
 
 @settings(max_examples=200, deadline=None)
@@ -109,9 +112,8 @@ def test_everything_is_read_once_and_in_order_whoever_reads(
             seen[record.partition].append(record.offset)
         return len(polled)
 
-    reader = BacklogReader(_near(log), start, backlog=5_000)
+    reader = _assigned(log, start)
     try:
-        reader.assign(dict.fromkeys(PARTITIONS, 0))
         for step in steps:
             if step == "ready":
                 for each in started:
@@ -138,8 +140,7 @@ def test_everything_is_read_once_and_in_order_whoever_reads(
 
 def test_a_backlog_is_begun_by_a_process_and_ended_here() -> None:
     log = _log(3_000)
-    reader = BacklogReader(_near(log), lambda: _Process(log, ready=True), backlog=5_000)
-    reader.assign(dict.fromkeys(PARTITIONS, 0))
+    reader = _assigned(log, lambda: _Process(log, ready=True))
     assert _Process.running == 1
     while reader.poll(0.0, 5_000):
         pass
@@ -151,8 +152,7 @@ def test_a_backlog_is_begun_by_a_process_and_ended_here() -> None:
 
 def test_small_polls_do_not_end_a_backlog() -> None:
     log = _log(30_000)
-    reader = BacklogReader(_near(log), lambda: _Process(log, ready=True), backlog=5_000)
-    reader.assign(dict.fromkeys(PARTITIONS, 0))
+    reader = _assigned(log, lambda: _Process(log, ready=True))
     for _ in range(3):
         reader.poll(0.0, 5_000)
     reader.only([])
@@ -165,8 +165,7 @@ def test_small_polls_do_not_end_a_backlog() -> None:
 
 def test_a_stream_that_runs_ahead_becomes_a_backlog() -> None:
     log = _log(0)
-    reader = BacklogReader(_near(log), lambda: _Process(log, ready=True), backlog=5_000)
-    reader.assign(dict.fromkeys(PARTITIONS, 0))
+    reader = _assigned(log, lambda: _Process(log, ready=True))
     for _ in range(2):
         assert not reader.poll(0.0, 5_000)
     _add(log, ("a", 0), 20_000)
@@ -181,8 +180,7 @@ def test_where_no_process_can_be_started_it_is_read_here() -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     log = _log(9_000)
-    reader = BacklogReader(_near(log), start, backlog=5_000)
-    reader.assign(dict.fromkeys(PARTITIONS, 0))
+    reader = _assigned(log, start)
     read = 0
     while polled := reader.poll(0.0, 5_000):
         read += len(polled)
@@ -195,8 +193,7 @@ def test_a_topic_made_anew_since_it_was_assigned_is_noticed_when_another_one_goe
     """Each reader compares with what it saw when it was assigned itself."""
     log = _log(9_000)
     process = _Process(log, ready=reading == "far")
-    reader = BacklogReader(_near(log), lambda: process, backlog=5_000)
-    reader.assign(dict.fromkeys(PARTITIONS, 0))
+    reader = _assigned(log, lambda: process)
     reader.poll(0.0, 5_000)
     log.topic_ids["b"] = "another"
     process.ready = True
@@ -208,8 +205,7 @@ def test_a_topic_made_anew_since_it_was_assigned_is_noticed_when_another_one_goe
 
 def test_partitions_that_were_added_while_the_process_read_are_noticed_at_its_end() -> None:
     log = _log(9_000)
-    reader = BacklogReader(_near(log), lambda: _Process(log, ready=True), backlog=5_000)
-    reader.assign(dict.fromkeys(PARTITIONS, 0))
+    reader = _assigned(log, lambda: _Process(log, ready=True))
     reader.poll(0.0, 5_000)
     log.partitions["b", 1] = []
     with pytest.raises(Transient, match="topic b has 2 partitions instead of 1"):

@@ -223,18 +223,14 @@ def test_a_backlog_is_read_by_a_process_and_what_comes_after_it_here(
         reader.assign(dict.fromkeys(partitions, 0))
         records: list[Record] = []
 
-        def reads(most: int) -> int:
-            records.extend(whole(reader.poll(0.1, most)))
-            return len(records)
-
         # A few at a time until it is ready, so that something is left for it.
-        wait_until(lambda: reads(1) > 0 and started[0].ready, deadline_s=_START_S)
-        wait_until(lambda: reads(2_000) > 0 and started[0].ahead)
+        wait_until(lambda: _reads(reader, records, 1) > 0 and started[0].ready, deadline_s=_START_S)
+        wait_until(lambda: _reads(reader, records, 2_000) > 0 and started[0].ahead)
         assert len(records) < 40_000
-        wait_until(lambda: reads(2_000) == 40_000, deadline_s=_START_S)
-        wait_until(lambda: reads(2_000) > 40_000 or not _runs(started[0].pid))
+        wait_until(lambda: _reads(reader, records, 2_000) == 40_000, deadline_s=_START_S)
+        wait_until(lambda: _reads(reader, records, 2_000) > 40_000 or not _runs(started[0].pid))
         send(producer, partitions[0], [20_000])
-        wait_until(lambda: reads(2_000) == 40_001)
+        wait_until(lambda: _reads(reader, records, 2_000) == 40_001)
         assert offsets_of(records, partitions[0]) == list(range(20_001))
         assert offsets_of(records, partitions[1]) == list(range(20_000))
     assert len(started) == 1
@@ -271,16 +267,18 @@ def test_where_the_process_ends_amid_a_backlog_it_is_read_on_here(
         reader.assign({partition: 0})
         records: list[Record] = []
 
-        def reads(most: int) -> int:
-            records.extend(whole(reader.poll(0.1, most)))
-            return len(records)
-
-        wait_until(lambda: reads(1) > 0 and started[0].ready, deadline_s=_START_S)
-        wait_until(lambda: reads(2_000) > 0 and started[0].ahead)
+        wait_until(lambda: _reads(reader, records, 1) > 0 and started[0].ready, deadline_s=_START_S)
+        wait_until(lambda: _reads(reader, records, 2_000) > 0 and started[0].ahead)
         os.kill(started[0].pid, signal.SIGKILL)
-        wait_until(lambda: reads(2_000) == 30_000, deadline_s=_START_S)
+        wait_until(lambda: _reads(reader, records, 2_000) == 30_000, deadline_s=_START_S)
         assert offsets_of(records, partition) == list(range(30_000))
     assert len(started) == 1
+
+
+def _reads(reader: BacklogReader, records: list[Record], most: int) -> int:
+    """How many records there are with those of another poll."""
+    records += whole(reader.poll(0.1, most))
+    return len(records)
 
 
 def _backlog_reader(stack: Stack, prefix: str, started: list[ReadingProcess]) -> BacklogReader:
