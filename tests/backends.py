@@ -11,8 +11,8 @@ import os
 import signal
 import subprocess
 import warnings
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,8 @@ ROOT = Path(__file__).parents[1]
 EXTERNAL = "READSIDE_TEST_EXTERNAL"
 PARKED = ("public.sellers",)  # tables of which the native stack parks what cannot be applied
 OPTIONS = {"parked_on_poison": PARKED, "history_lost": "snapshot"}  # of the shared native stack
+_ENDING = pytest.StashKey[ExitStack]()  # what ends it
+_LAST = pytest.StashKey[pytest.Item | None]()  # the last test of the modules on it
 
 
 class Stack(Protocol):
@@ -181,9 +183,34 @@ def docker_answers() -> bool:
 
 @pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The whole system, healthy, shared by every test of the session."""
+    """The whole system, healthy, shared by every test of the session; it ends with the last one that asks for it."""
     backends = {"native": lambda: native_stack(**OPTIONS), "docker": _docker, "external": _external}
-    yield from backends[chosen_backend(request.config)]()
+    with ExitStack() as ending:
+        request.config.stash[_ENDING] = ending
+        yield ending.enter_context(contextmanager(backends[chosen_backend(request.config)])())
+
+
+def shares_stack(item: pytest.Item) -> bool:
+    """Whether a test asks for the shared stack, not for one of its module's own."""
+    return "stack" in getattr(item, "fixturenames", ()) and not hasattr(getattr(item, "module", None), "stack")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Remember whose end is that of the shared stack: modules on it run in one process, in the order in which they are
+    here, and what a module's tests share may last until its last one."""
+    sharing = {item.path for item in session.items if shares_stack(item)}
+    session.config.stash[_LAST] = next((item for item in reversed(session.items) if item.path in sharing), None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """End the shared stack behind its last test: idle, it takes half a processor from all tests to come."""
+    try:
+        return (yield)
+    finally:
+        if item is item.config.stash[_LAST] and (ending := item.config.stash.get(_ENDING, None)):
+            ending.close()
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import NodeManager
 
 from tests import directories
+from tests.backends import shares_stack
 
 #: Modules whose tests run on a whole stack, theirs or everybody's.
 STACK = (
@@ -65,11 +66,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long modules first; pytest-randomly's order among the others, and among tests."""
+    """What shares the stack first, so that it can end; then long modules. Other modules, and tests, in pytest-randomly's
+    order."""
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()) and not item.nodeid.startswith(STACK):
             raise pytest.UsageError(f"{item.nodeid} asks for the whole stack; name its module in {__name__}.STACK")
-    items.sort(key=lambda item: _rank(item.nodeid))
+    sharing = {item.path for item in items if shares_stack(item)}
+    items.sort(key=lambda item: (_rank(item.nodeid), item.path not in sharing))
 
 
 def _interrupt(_number: int, _frame: object) -> None:
