@@ -79,7 +79,7 @@ def run(settings: Settings) -> Result:
     run_ = f"{time.time_ns():x}"
     _await(settings, _write(settings, f"{run_}-first", 1))  # everything has been used once
     memory = {name: Memory(_pid(settings, name)) for name in PROJECTORS}
-    before = {name: count(settings) for name, count in _COUNTS.items()}
+    before = {name: _told(count, settings) for name, count in _COUNTS.items()}
     seen: dict[str, set[int]] = {name: set() for name in _COUNTS}
     with _looking(settings, memory, seen):
         began = time.monotonic()
@@ -93,6 +93,7 @@ def run(settings: Settings) -> Result:
         "written_s": written_s,
         "readable_in_both_stores_s": applied_s,
         "looks_that_saw_a_part": sum(map(len, parts.values())),
+        "parts_seen": " ".join(f"{name}:{rows - before[name]}" for name, part in parts.items() for rows in part),
     }
     for name, of in memory.items():
         figures |= {f"{name}_idle_mb": of.idle_mb, f"{name}_above_idle_mb": of.above_mb}
@@ -106,6 +107,12 @@ def run(settings: Settings) -> Result:
         figures |= {f"{name}_restart_p50_s": percentile(restart, 0.5), f"{name}_restart_worst_s": worst}
         goals[f"{name}_restart_worst_s"] = (worst, GOALS["restart_s"], worst <= GOALS["restart_s"])
     return Result(name="large-transaction", figures=figures, goals=goals)
+
+
+def _told(count: Callable[[Settings], int | None], settings: Settings) -> int:
+    while (rows := count(settings)) is None:
+        time.sleep(_LOOK_S)
+    return rows
 
 
 def _restarts(settings: Settings, run_: str) -> dict[str, list[float]]:
@@ -150,7 +157,8 @@ def _looking(settings: Settings, memory: dict[str, Memory], seen: dict[str, set[
 
     def count(name: str) -> None:
         while not stop.wait(_LOOK_S):
-            seen[name].add(_COUNTS[name](settings))
+            if (rows := _COUNTS[name](settings)) is not None:
+                seen[name].add(rows)
 
     threads = [threading.Thread(target=weigh), *(threading.Thread(target=count, args=(name,)) for name in _COUNTS)]
     for thread in threads:
@@ -192,7 +200,8 @@ def _serving(settings: Settings, query: Any, parameters: dict[str, Any] | None =
         return store.execute(query, parameters).fetchone()
 
 
-def _analytics(settings: Settings, query: str, parameters: dict[str, Any] | None = None) -> int:
+def _analytics(settings: Settings, query: str, parameters: dict[str, Any] | None = None) -> int | None:
+    """A count; None where it is not answered: the projector is starting, or there are too many statements."""
     try:
         answer = httpx.post(
             f"http://{settings.analytics_address}/sql",
@@ -201,11 +210,11 @@ def _analytics(settings: Settings, query: str, parameters: dict[str, Any] | None
             trust_env=False,
         )
     except httpx.HTTPError:
-        return 0  # it is starting
-    return answer.json()["rows"][0][0] if answer.status_code == 200 else 0
+        return None
+    return answer.json()["rows"][0][0] if answer.status_code == 200 else None
 
 
-def _count(query: str) -> Callable[[Settings], int]:
+def _count(query: str) -> Callable[[Settings], int | None]:
     def count(settings: Settings) -> int:
         row = _serving(settings, query)
         assert row is not None
@@ -214,8 +223,8 @@ def _count(query: str) -> Callable[[Settings], int]:
     return count
 
 
-#: Whatever holds one row per user.
-_COUNTS: dict[str, Callable[[Settings], int]] = {
+#: Whatever holds one row per user. None: it is not told now.
+_COUNTS: dict[str, Callable[[Settings], int | None]] = {
     "mirror": _count("select count(*) from mirror.users"),
     "user_profile": _count("select count(*) from read_models.user_profile"),
     "customers": lambda settings: _analytics(settings, "select count(*) from customers"),

@@ -204,7 +204,7 @@ class Projector:
                     return  # what has been fed may lie behind the newer snapshot: nothing of it is taken
             if self._watch is not None and self._watch.changed is not None:
                 raise _begin_anew(self._watch)
-            if attending or pace.looks(applying):
+            if attending or applying.idle:
                 applying.finish()
                 attending = self._store.attend()
                 self._store.rest()

@@ -88,10 +88,6 @@ class Pace:
         """Seconds to wait for records; ``behind``: something can be done without them."""
         return _MORE_S if behind or self._at_hand else _LONGEST_S
 
-    def looks(self, applying: UnderWay) -> bool:
-        """Whether it is time to look around, with nothing being applied."""
-        return applying.idle or time.monotonic() - self._looked_at > LOOK_AMID_S
-
     def looks_for_letters(self) -> bool:
         """Whether that is also the time to look for what operators ask of dead letters; it is then done."""
         if time.monotonic() - self._looked_at <= self._rhythm.looks_s:
@@ -105,6 +101,8 @@ class Pace:
         if applying.idle:
             # Not by what is whole alone: transactions of other tables are none of it.
             return large or not self._at_hand or time.monotonic() - self._gathering_since > self._gather_s
+        if time.monotonic() - self._looked_at > LOOK_AMID_S:
+            return False  # those under way end first, and it is looked around; reading goes on, should that take long
         no_room = waiting.buffered > self._buffered_changes
         return large and (no_room or (ahead and not applying.full))
 

@@ -155,6 +155,7 @@ def test_when_a_batch_is_taken(
     takes: bool,
 ) -> None:
     one = Pace(batch_changes=10_000, buffered_changes=100_000)
+    assert one.looks_for_letters()
     one.polled([_record(b"{}")] * records)
     assert one.takes(_Busy(idle=idle, full=full), read, ahead=ahead) is takes
 
@@ -182,15 +183,16 @@ def test_a_store_with_nothing_to_do_waits_for_more_only_so_long(monkeypatch: pyt
         assert one.takes(_Busy(idle=True), _Read(0, 0), ahead=True) is takes
 
 
-def test_it_looks_around_though_batches_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "LOOK_AMID_S", 60.0)
+def test_batches_that_follow_one_another_end_now_and_then_for_somebody_to_look_around() -> None:
     one = Pace(batch_changes=10_000, buffered_changes=100_000, rhythm=Rhythm(looks_s=60.0))
+    one.polled([_record(b"{}")] * 5_000)
+    for read in (_MANY, _TOO_MANY):
+        assert not one.takes(_Busy(idle=False), read, ahead=True)  # nobody has looked yet
+        assert one.takes(_Busy(idle=True), read, ahead=True)
     assert one.looks_for_letters()
     assert not one.looks_for_letters()
-    assert not one.looks(_Busy(idle=False))
-    assert one.looks(_Busy(idle=True))
-    monkeypatch.setattr(pace, "LOOK_AMID_S", 0.0)
-    assert one.looks(_Busy(idle=False))
+    for read in (_MANY, _TOO_MANY):
+        assert one.takes(_Busy(idle=False), read, ahead=True)
 
 
 def test_what_counts_as_large_is_what_these_tests_call_so() -> None:
