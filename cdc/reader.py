@@ -6,6 +6,7 @@ transactions leave gaps in offsets, so nothing here may assume that they are con
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
@@ -22,6 +23,8 @@ from cdc.errors import BEGIN_ANEW, Fatal, HistoryLost, SourceChanged, Transient
 _TOPICS_INTERVAL_S = 5
 _MANY = 1_000  # records
 _LARGE = 256 * 1024  # bytes
+_COLLECTED_AFTER = 8 * 1024 * 1024  # bytes of values, and
+_OF_A_POLL = 16 * 1024  # of each poll: about what one leaves that waited in vain
 #: What HistoryLost says of an offset that Kafka does not hold.
 TAKEN = f"retention took records this store has not applied, or Kafka lost some; {BEGIN_ANEW}"
 
@@ -109,6 +112,7 @@ class KafkaPythonReader:
         self._read: dict[str, tuple[str, int]] = {}  # id and number of partitions of the topics that are read
         self._looked_at = 0.0
         self._some_wait = False
+        self._uncollected = 0  # bytes
         try:
             self._consumer = KafkaConsumer(
                 bootstrap_servers=bootstrap.split(","),
@@ -159,7 +163,16 @@ class KafkaPythonReader:
         for tp, records in polled.items():
             partition = (tp.topic, tp.partition)
             read += [Record(partition, r.offset, r.key, r.value, r.headers, r.timestamp) for r in records]
+        self._let_go_of(read)
         return read
+
+    def _let_go_of(self, read: Sequence[Record]) -> None:
+        # A poll of kafka-python that waits in vain leaves circles of objects, which hold what was fetched: few and large.
+        # The collector, which counts objects, would come to them hundreds of megabytes later.
+        self._uncollected += _OF_A_POLL + sum(record.size for record in read)
+        if self._uncollected > _COLLECTED_AFTER:
+            self._uncollected = 0
+            gc.collect()
 
     def only(self, partitions: Collection[Partition] | None) -> None:
         """See LogReader."""

@@ -29,7 +29,7 @@ def main(opened: Callable[[str], LogReader] = KafkaPythonReader) -> None:
     bootstrap, prefix, requests, answers = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # at a terminal it is for the projector, which ends this one
     configure_logging()
-    gc.disable()  # see _serve
+    gc.set_threshold(100_000, 50, 100)  # many objects, hardly any circles of them but those the reader knows of
     with Connection(int(requests), writable=False) as asked, Connection(int(answers), readable=False) as said:
         _serve(lambda: opened(bootstrap), prefix, asked, said)
 
@@ -42,13 +42,10 @@ def _serve(opened: Callable[[], LogReader], prefix: str, asked: Connection, said
         except Exception as exc:
             said.send_bytes(encode(_failure(exc)))
             return
-        gc.freeze()
+        gc.freeze()  # what there is now is not looked through each time
         said.send_bytes(encode(Answer(None)))
         while True:
             said.send_bytes(_answered(reader, prefix, decode_request(asked.recv_bytes())))
-            # The client ties what it fetched into circles. Between two answers there is little else to look at: a
-            # millisecond, where the collector by itself would go through thousands of records, or come too late.
-            gc.collect()
 
 
 def _answered(reader: LogReader, prefix: str, request: Request) -> bytes:

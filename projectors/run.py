@@ -91,6 +91,7 @@ def settle() -> None:
     each time wait for as long as the one that reads may run.
     """
     gc.set_threshold(100_000, 50, 100)
+    gc.freeze()  # what was imported is not looked through each time
     sys.setswitchinterval(0.0005)
 
 

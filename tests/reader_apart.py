@@ -11,8 +11,7 @@ from cdc.reading_process import main
 
 
 class _Reader:
-    """``large``: polls bring more than a pipe holds, for ever, and leave a megabyte in a circle, as Kafka's client does;
-    ``fails``: polls raise what nobody expects."""
+    """``large``: polls bring more than a pipe holds, for ever; ``fails``: polls raise what nobody expects."""
 
     def __init__(self, behaviour: str) -> None:
         self._behaviour = behaviour
@@ -24,8 +23,6 @@ class _Reader:
     def poll(self, timeout_s: float, most_records: int) -> list[Record]:
         if self._behaviour == "fails":
             raise ZeroDivisionError("a row's value")
-        circle: list[object] = [bytearray(1024 * 1024)]
-        circle.append(circle)
         first, self._offset = self._offset, self._offset + most_records
         return [Record(("t", 0), offset, None, bytes(500), []) for offset in range(first, self._offset)]
 

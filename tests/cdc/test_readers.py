@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import secrets
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
@@ -56,7 +59,7 @@ def others(stack: Stack) -> Iterator[list[LogReader]]:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def client(stack: Stack) -> Iterator[KafkaAdminClient]:
     with admin(stack.settings.kafka) as opened:
         yield opened
@@ -315,3 +318,30 @@ def test_the_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def untimed(records: list[Record]) -> list[Record]:
     return [replace(record, timestamp_ms=-1) for record in records]
+
+
+def test_polls_in_vain_leave_nothing_in_memory(reader: LogReader, producer: KafkaProducer, topic: str) -> None:
+    send(producer, (topic, 0), range(1))
+    reader.assign({(topic, 0): 0, (topic, 1): 0})
+    read(reader, 1)
+    pid = reader.pid if isinstance(reader, ReadingProcess) else os.getpid()
+    with _collecting_as_projectors_do():
+        before_mb = _private_mb(pid)
+        for _ in range(3_000):
+            reader.poll(0.001, 1_000)
+        assert _private_mb(pid) < before_mb + 20
+
+
+@contextmanager
+def _collecting_as_projectors_do() -> Generator[None]:
+    default = gc.get_threshold()
+    gc.set_threshold(100_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*default)
+
+
+def _private_mb(pid: int) -> float:
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("RssAnon")]
+    return int(line.split()[1]) / 1024

@@ -203,23 +203,9 @@ def test_long_requests_and_long_answers_do_not_wait_for_each_other() -> None:
         assert len(records) == 25_000
 
 
-def test_what_it_has_read_does_not_stay_in_memory() -> None:
-    with closing(_apart("large")) as reader:
-        reader.assign({("t", 0): 0})
-        before_mb = _private_mb(reader.pid)
-        for _ in range(200):
-            reader.poll(0.1, 10)
-        assert _private_mb(reader.pid) < before_mb + 50
-
-
 def test_a_header_without_a_value_comes_as_it_lies() -> None:
     record = Record(("t", 0), 1, None, None, [("a", None), ("b", b"")])
     assert across([record], "none") == [record]
-
-
-def _private_mb(pid: int) -> float:
-    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("RssAnon")]
-    return int(line.split()[1]) / 1024
 
 
 def _apart(behaviour: str) -> ReadingProcess:
