@@ -24,7 +24,7 @@ _TOPICS_INTERVAL_S = 5
 _MANY = 1_000  # records
 _LARGE = 256 * 1024  # bytes
 _COLLECTED_AFTER = 8 * 1024 * 1024  # bytes of values, and
-_OF_A_POLL = 16 * 1024  # of each poll: about what one leaves that waited in vain
+_OF_A_POLL = 32 * 1024  # of each poll: what one leaves that waited in vain, and more where processors are busy
 #: What HistoryLost says of an offset that Kafka does not hold.
 TAKEN = f"retention took records this store has not applied, or Kafka lost some; {BEGIN_ANEW}"
 
