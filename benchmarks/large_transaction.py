@@ -214,7 +214,7 @@ def _analytics(settings: Settings, query: str, parameters: dict[str, Any] | None
     return answer.json()["rows"][0][0] if answer.status_code == 200 else None
 
 
-def _count(query: str) -> Callable[[Settings], int | None]:
+def _count(query: str) -> Callable[[Settings], int]:
     def count(settings: Settings) -> int:
         row = _serving(settings, query)
         assert row is not None

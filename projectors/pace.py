@@ -13,7 +13,7 @@ from typing import Protocol
 
 from cdc.reader import Decoded, Record, more_at_hand
 
-LOOK_AMID_S = 2.0  #: most seconds for which batches follow one another without anybody looking what is asked
+_LOOK_AMID_S = 2.0  # most seconds for which batches follow one another without anybody looking what is asked
 _GATHER_S = 0.5  # longest that a store with nothing to do is left waiting for a larger batch
 _GATHER_INTERVALS = 4  # the same, of a store that rests between commits anyway
 _MORE_S = 0.01  # how long to wait for records when there is something to do without them
@@ -101,7 +101,7 @@ class Pace:
         if applying.idle:
             # Not by what is whole alone: transactions of other tables are none of it.
             return large or not self._at_hand or time.monotonic() - self._gathering_since > self._gather_s
-        if time.monotonic() - self._looked_at > LOOK_AMID_S:
+        if time.monotonic() - self._looked_at > _LOOK_AMID_S:
             return False  # those under way end first, and it is looked around; reading goes on, should that take long
         no_room = waiting.buffered > self._buffered_changes
         return large and (no_room or (ahead and not applying.full))

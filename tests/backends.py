@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -190,16 +190,17 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
         yield ending.enter_context(contextmanager(backends[chosen_backend(request.config)])())
 
 
-def shares_stack(item: pytest.Item) -> bool:
-    """Whether a test asks for the shared stack, not for one of its module's own."""
-    return "stack" in getattr(item, "fixturenames", ()) and not hasattr(getattr(item, "module", None), "stack")
+def sharing_modules(items: Iterable[pytest.Item]) -> set[Path]:
+    """Those with a test that asks for the shared stack, not for one of its module's own."""
+    asking = (item for item in items if "stack" in getattr(item, "fixturenames", ()))
+    return {item.path for item in asking if not hasattr(getattr(item, "module", None), "stack")}
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Remember whose end is that of the shared stack: modules on it run in one process, in the order in which they are
     here, and what a module's tests share may last until its last one."""
-    sharing = {item.path for item in session.items if shares_stack(item)}
+    sharing = sharing_modules(session.items)
     session.config.stash[_LAST] = next((item for item in reversed(session.items) if item.path in sharing), None)
 
 

@@ -13,7 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import NodeManager
 
 from tests import directories
-from tests.backends import shares_stack
+from tests.backends import sharing_modules
 
 #: Modules whose tests run on a whole stack, theirs or everybody's.
 STACK = (
@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "stack" in getattr(item, "fixturenames", ()) and not item.nodeid.startswith(STACK):
             raise pytest.UsageError(f"{item.nodeid} asks for the whole stack; name its module in {__name__}.STACK")
-    sharing = {item.path for item in items if shares_stack(item)}
+    sharing = sharing_modules(items)
     items.sort(key=lambda item: (_rank(item.nodeid), item.path not in sharing))
 
 

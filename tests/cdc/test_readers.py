@@ -9,13 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.structs import TopicPartition
 from msgspec.structs import replace
 
+from benchmarks.large_transaction import Memory
 from cdc.assembler import Partition
 from cdc.confluent_reader import ConfluentReader
 from cdc.errors import Fatal, HistoryLost, SourceChanged, Transient
@@ -324,12 +324,12 @@ def test_polls_in_vain_leave_nothing_in_memory(reader: LogReader, producer: Kafk
     send(producer, (topic, 0), range(1))
     reader.assign({(topic, 0): 0, (topic, 1): 0})
     read(reader, 1)
-    pid = reader.pid if isinstance(reader, ReadingProcess) else os.getpid()
+    memory = Memory(reader.pid if isinstance(reader, ReadingProcess) else os.getpid())
     memory_mb: list[float] = []
     with _collecting_as_projectors_do():
         for _ in range(3_600):
             reader.poll(0.001, 1_000)
-            memory_mb.append(_private_mb(pid))
+            memory_mb.append(memory.now())
     assert max(memory_mb) < memory_mb[600] + 20  # the first ones make what stays
 
 
@@ -341,8 +341,3 @@ def _collecting_as_projectors_do() -> Generator[None]:
         yield
     finally:
         gc.set_threshold(*default)
-
-
-def _private_mb(pid: int) -> float:
-    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("RssAnon")]
-    return int(line.split()[1]) / 1024
