@@ -113,9 +113,9 @@ class Settings(BaseSettings):
     slot: str = Field(default="readside", description="Logical replication slot on the captured database.")
     publication: str = Field(default="readside", description="Publication on the captured database.")
     connector_batch: int = Field(
-        default=1,
+        default=16,
         ge=1,
-        description="Most records Debezium hands on at once (max.batch.size); 1 is freshest.",
+        description="Most records Debezium hands on at once (max.batch.size); 1 is freshest where processors are idle.",
     )
     tables: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="Captured tables, schema.table, comma separated; empty: every one with a primary key."
