@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -74,15 +75,10 @@ def main() -> None:
     if which == "analytics":
         settings = settings.model_copy(update={"batch_changes": settings.analytics_batch_changes})
     tables = captured_tables(settings)
-    store = _store(settings, which, tables)
-    store.stop_at(lsn_value(end_lsn), stop)
-    reader = open_reader(settings)
     rhythm = Rhythm(commits_s=settings.analytics_interval_s) if which == "analytics" else AT_ONCE
-    try:
+    with closing(open_reader(settings)) as reader, closing(_store(settings, which, tables)) as store:
+        store.stop_at(lsn_value(end_lsn), stop)
         Projector(settings, store, tables, reader, rhythm=rhythm).run(stop)
-    finally:
-        store.close()
-        reader.close()
     sys.stdout.write(f"{store.changes} {store.ended - store.began}\n")
 
 

@@ -70,13 +70,16 @@ class BacklogReader:
 
     def poll(self, timeout_s: float, most_records: int) -> Sequence[Record | Decoded]:
         """See LogReader."""
+        records: Sequence[Record | Decoded] | None = None
         try:
             self._choose()
-            records = self._reader.poll(timeout_s, most_records)
+            if self._far is not None and self._reader is self._far:
+                records = self._far.poll(timeout_s, most_records)
         except Transient as exc:
             if self._far is None:
                 raise
             self._do_without(str(exc))
+        if records is None:
             records = self._near.poll(timeout_s, most_records)
         self._next.update({record.partition: record.offset + 1 for record in records})
         if more_at_hand(records):

@@ -128,19 +128,18 @@ def _replaying(settings: Settings, dsn: str, tables: list[Table]) -> Generator[_
         raise Fatal(f"it would take a snapshot ({reason}); take `--from snapshot`")
 
     def work() -> None:
-        store = ServingStore(dsn, tables, Declarations(), shapes=shapes)
-        reader = open_reader(settings)
         try:
-            while not run.stop.is_set():
-                try:
-                    Projector(settings, store, tables, reader, request=request).run(run.stop)
-                except Transient:
-                    run.stop.wait(_LOOK_S)
+            with (
+                closing(open_reader(settings)) as reader,
+                closing(ServingStore(dsn, tables, Declarations(), shapes=shapes)) as store,
+            ):
+                while not run.stop.is_set():
+                    try:
+                        Projector(settings, store, tables, reader, request=request).run(run.stop)
+                    except Transient:
+                        run.stop.wait(_LOOK_S)
         except BaseException as exc:
             run.error = exc
-        finally:
-            store.close()
-            reader.close()
 
     thread = threading.Thread(target=work, name="replay", daemon=True)
     thread.start()

@@ -175,6 +175,15 @@ def test_a_stream_that_runs_ahead_becomes_a_backlog() -> None:
     reader.close()
 
 
+def test_what_ails_the_reader_here_is_not_laid_to_the_process_that_begins(caplog: pytest.LogCaptureFixture) -> None:
+    log = _log(4_000)
+    reader = _assigned(log, lambda: _Process(log, ready=False))
+    with patch.object(ScriptedReader, "poll", side_effect=Transient("Kafka does not answer")), pytest.raises(Transient):
+        reader.poll(0.0, 5_000)
+    assert (_Process.running, caplog.records) == (1, [])
+    reader.close()
+
+
 def test_where_no_process_can_be_started_it_is_read_here() -> None:
     def start() -> _Process:
         raise BlockingIOError(11, "Resource temporarily unavailable")
