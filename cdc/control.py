@@ -103,9 +103,16 @@ class ControlTopic:
         self._bootstrap = bootstrap
         self._partition = (control_topic(prefix), 0)
         self._reader: KafkaPythonReader | None = None
+        self._assigned = False
         self._asked_at = 0.0
         self._read = 0
         self._control = Control()
+
+    def connect(self) -> None:
+        """Connect ahead of the first ``refresh``: kafka-python asks for a topic's metadata a tenth of a second after it has
+        connected, not before. Raises Transient."""
+        self._connected()
+        self._asked_at = time.monotonic()
 
     def refresh(self) -> Control:
         """What the topic says now. Raises Transient."""
@@ -125,17 +132,23 @@ class ControlTopic:
         if reader is not None:
             reader.close()
 
-    def _read_on(self) -> None:
+    def _connected(self) -> KafkaPythonReader:
         if self._reader is None:
-            self._reader = KafkaPythonReader(self._bootstrap)
-            if self._partition not in self._reader.partitions(self._partition[0]):
+            self._reader, self._assigned = KafkaPythonReader(self._bootstrap), False
+        return self._reader
+
+    def _read_on(self) -> None:
+        reader = self._connected()
+        if not self._assigned:
+            if self._partition not in reader.partitions(self._partition[0]):
                 return self.close()
-            if self._reader.end_offsets([self._partition])[self._partition] < self._read:  # it was made anew
+            if reader.end_offsets([self._partition])[self._partition] < self._read:  # it was made anew
                 self._read, self._control = 0, Control()
-            self._reader.assign({self._partition: self._read})
-        end = self._reader.end_offsets([self._partition])[self._partition]
+            reader.assign({self._partition: self._read})
+            self._assigned = True
+        end = reader.end_offsets([self._partition])[self._partition]
         while self._read < end:
-            for record in self._reader.poll(1.0, 100):
+            for record in reader.poll(1.0, 100):
                 self._read = record.offset + 1
                 self._control = self._control.told(record)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 import threading
@@ -92,6 +93,7 @@ def settle() -> None:
     """
     gc.set_threshold(100_000, 50, 100)
     gc.freeze()  # what was imported is not looked through each time
+    atexit.register(gc.unfreeze)  # at the end it is, or DuckDB's library complains of what was left
     sys.setswitchinterval(0.0005)
 
 
@@ -128,6 +130,7 @@ def _project(
         closing(store),
         watching(lambda: _shapes(settings), shapes) as watch,
     ):
+        control.connect()  # while the store opens, what it would have to wait for passes
         Projector(
             settings,
             store,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,13 +14,11 @@ import psycopg
 from psycopg import sql
 
 from config.settings import Settings
-from projectors import registry
 from projectors.serving.rebuilds import progress
 from queries.pipeline import ModelRebuild, Verified
 from queries.verified import verified_in
 
 TIMEOUT_S = 1.0
-COUNTED_S = 10.0  # for so long a count of the analytics store's rows will do: its projector forks a process for each
 COUNTED_ROWS = 10_000  # larger tables are shown with PostgreSQL's own estimate
 #: Offsets by topic and partition: {topic: {partition: offset}}.
 Offsets = Mapping[str, Mapping[str, int]]
@@ -72,14 +69,6 @@ class _State(msgspec.Struct):
     state: dict[str, Any]
     dead_letters: int = 0
     incomplete: dict[str, str] = {}
-
-
-class _Counts(msgspec.Struct):
-    rows: list[tuple[str, int]]
-
-
-#: By the endpoint and the statement, when it was last counted and what came of it.
-_counted: dict[tuple[str, str], tuple[float, list[tuple[str, int]]]] = {}
 
 
 class _Connector(msgspec.Struct):
@@ -178,17 +167,11 @@ def analytics(settings: Settings) -> StoreView:
         frontier=at.state.get("frontier", {}),
         topics=frozenset(at.state.get("topics", ())),
     )
-    names = [model.name for model in registry.load(settings.models).of_store("analytics").read_models]
-    if at.phase == "snapshot" or not names:
-        return StoreView(position=position, models=(), dead_letters=at.dead_letters)
-    # The names come from declarations, which allow plain identifiers only.
-    counts = " union all ".join(f"select '{name}' as name, count(*) as rows from {name}" for name in sorted(names))  # noqa: S608
-    at_s, rows = _counted.get((base, counts), (-COUNTED_S, []))
-    if time.monotonic() - at_s >= COUNTED_S:
-        answer = _http().post(f"{base}/sql", json={"sql": counts}).raise_for_status()
-        rows = msgspec.json.decode(answer.content, type=_Counts).rows
-        _counted[base, counts] = time.monotonic(), rows
-    models = tuple(Rows(name=name, version=None, rows=many, incomplete=at.incomplete.get(name)) for name, many in rows)
+    counted = _http().get(f"{base}/rows").raise_for_status()
+    rows = msgspec.json.decode(counted.content, type=dict[str, int])
+    models = tuple(
+        Rows(name=name, version=None, rows=many, incomplete=at.incomplete.get(name)) for name, many in rows.items()
+    )
     return StoreView(position=position, models=models, dead_letters=at.dead_letters)
 
 

@@ -28,6 +28,7 @@ class Kept:
         """See AnalyticsStore."""
         self.tables = {t.qualified: t for t in tables if t.mirror in declarations.tables}  #: by schema.table
         self.maintained = declarations.maintained  #: read models and rollups, each after what it reads
+        self.read_models = sorted(model.name for model in declarations.read_models)  #: those parked among them
         self.histories: dict[str, list[History]] = {}  #: by schema.table
         self.history_columns: dict[str, list[str]] = {}  #: by history
         self.relations: dict[str, Relation] = {}  #: tables of the mirror, rollups and read models, by reference

@@ -1,8 +1,8 @@
 """The analytics projector's own endpoint, on loopback: how other processes ask a store that only this one can open.
 
 ``POST /sql`` {"sql", "parameters", "form", "after_lsn", "wait_s"} and ``POST /statements/NAME``, the same without sql and
-form, say in headers where the store stands and whether all rows are in the answer; ``GET /state``, ``/metrics``, ``GET`` and
-``POST /dead-letters`` [{"topic", "partition", "offset", "action"}]. JSON out, problems as RFC 9457 has them.
+form, say in headers where the store stands and whether all rows are in the answer; ``GET /state``, ``/rows``, ``/metrics``,
+``GET`` and ``POST /dead-letters`` [{"topic", "partition", "offset", "action"}]. JSON out, problems as RFC 9457 has them.
 """
 
 from __future__ import annotations
@@ -150,6 +150,10 @@ def application(
             }
         )
 
+    async def rows(_: Request) -> Response:
+        # Of the store itself, in this process: the places of ad hoc SQL are its users'.
+        return await run_in_threadpool(lambda: _json(store.row_counts()))
+
     async def dead_letters(_: Request) -> Response:
         return await run_in_threadpool(_dead_letters, store)
 
@@ -184,6 +188,7 @@ def application(
         Route("/sql", ask, methods=["POST"]),
         Route("/statements/{name}", ask_by_name, methods=["POST"]),
         Route("/state", state),
+        Route("/rows", rows),
         Route("/dead-letters", dead_letters, methods=["GET"]),
         Route("/dead-letters", settle, methods=["POST"]),
         Route("/rebuild", rebuild, methods=["GET"]),

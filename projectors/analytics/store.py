@@ -25,6 +25,7 @@ from projectors.analytics.kept import Kept
 from projectors.analytics.mirroring import Mirroring
 from projectors.analytics.position import SCHEMA, move, read_checkpoint
 from projectors.analytics.quiet import Quiet
+from projectors.analytics.quoting import quoted
 from projectors.analytics.rebuild import Rebuild, Rebuilds, Recomputed
 from projectors.analytics.translated import translated
 from projectors.batch import Segment, net_changes
@@ -180,6 +181,14 @@ class AnalyticsStore:
     def dead_letter_count(self) -> int:
         """How many changes are parked; from any thread."""
         return self._kept.dead_letters
+
+    def row_counts(self) -> Mapping[str, int]:
+        """How many rows each read model has; from any thread."""
+        with closing(self.cursor()) as cursor:
+            counted = {
+                name: cursor.execute(f"select count(*) from main.{quoted(name)}") for name in self._kept.read_models
+            }
+        return {name: found.fetchone()[0] for name, found in counted.items()}
 
     def ask(self, asked: Asked) -> None:
         """Have the projector do what an operator wants; from any thread."""

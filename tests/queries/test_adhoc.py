@@ -100,7 +100,6 @@ def test_a_refusal_is_a_problem_in_whatever_form_was_asked_for(api: Api) -> None
 
 
 def test_who_finds_no_place_is_told_when_to_come_again(api: Api, store: AnalyticsStore) -> None:
-    # The health page's count of rows may hold one of them, for a while on a busy machine.
     with ExitStack() as held:
         for _ in range(store.confinement.limits.at_once):
             held.enter_context(store.confinement._places)
