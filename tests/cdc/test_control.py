@@ -34,3 +34,14 @@ def test_a_connection_that_was_not_used_for_long_is_made_anew(stack: Stack) -> N
         topic._asked_at -= control._KEPT_S + 1
         assert topic.refresh() == told
         assert topic._reader is not first
+
+
+def test_a_connection_made_ahead_is_the_one_that_is_read_from(stack: Stack) -> None:
+    stack.wait_healthy()
+    with closing(ControlTopic(stack.settings.kafka, stack.settings.topic_prefix)) as topic:
+        topic.connect()
+        ahead = topic._reader
+        told = topic.refresh()
+        assert topic._reader is ahead
+    assert told == read_control(stack.settings.kafka, stack.settings.topic_prefix)
+    assert told.latest is not None
