@@ -60,7 +60,7 @@ class Watch:
             return
         try:
             canary = msgspec.json.decode(message.content, type=_Canary)
-        except msgspec.MsgspecError as exc:
+        except (msgspec.MsgspecError, RecursionError) as exc:
             raise Poison(f"not a canary of readside's: {type(exc).__name__}") from exc
         seen = self._highest.get(canary.life)
         expected = 0 if seen is None else seen + 1

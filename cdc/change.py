@@ -87,6 +87,14 @@ class _Envelope(Struct, gc=False):
     transaction: _Place | None = None
 
 
+class _At(Struct):
+    lsn: int | None = None
+
+
+class _Sent(Struct):
+    source: _At
+
+
 class _MessageBlock(Struct):
     prefix: str
     content: str  # under binary.handling.mode=hex
@@ -114,6 +122,7 @@ class _WithSchema(Struct):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
+_sent = msgspec.json.Decoder(_Sent)
 _boundary = msgspec.json.Decoder(_Boundary)
 _message = msgspec.json.Decoder(_MessageEnvelope)
 _with_schema = msgspec.json.Decoder(_WithSchema)
@@ -140,7 +149,7 @@ def decode_change(
         _require_text(key)
     try:
         envelope = _envelope.decode(_payload(value))
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, RecursionError) as exc:
         raise Poison(f"not a Debezium change envelope: {type(exc).__name__}") from exc
     source, op = envelope.source, envelope.op
     if op == "m" or (op == "r" and source.snapshot == "incremental"):
@@ -174,6 +183,15 @@ def decode_change(
         partition=partition,
         offset=offset,
     )
+
+
+def sent_lsn(value: bytes) -> int | None:
+    """LSN of the WAL record that a table topic's record was made of, whether or not more of it can be understood; None
+    where it tells of none."""
+    try:
+        return _sent.decode(_payload(value)).source.lsn
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def decode_boundary(value: bytes) -> tuple[Literal["BEGIN", "END"], int]:
@@ -214,9 +232,12 @@ def decode_message(value: bytes) -> Message:
     """The logical message that a message topic's record carries. Raises Poison for anything else."""
     try:
         envelope = _message.decode(_payload(value))
-    except msgspec.MsgspecError as exc:
+    except (msgspec.MsgspecError, RecursionError) as exc:
         raise Poison(f"not a logical message: {type(exc).__name__}") from exc
-    content = bytes.fromhex(envelope.message.content)
+    try:
+        content = bytes.fromhex(envelope.message.content)
+    except ValueError as exc:
+        raise Poison("not a logical message: the connector needs binary.handling.mode=hex") from exc
     return Message(
         prefix=envelope.message.prefix, content=content, lsn=envelope.source.lsn or 0, xid=envelope.source.txId
     )

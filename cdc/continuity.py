@@ -15,7 +15,7 @@ import psycopg
 
 from cdc.assembler import Partition, unpacked
 from cdc.catalog import transaction_topic
-from cdc.change import decode_boundary, decode_change
+from cdc.change import decode_boundary, sent_lsn
 from cdc.control import Snapshot
 from cdc.errors import BEGIN_ANEW, HistoryLost, SourceChanged
 from cdc.lsn import lsn_text, lsn_value
@@ -138,8 +138,7 @@ class Held:
         positions = [decode_boundary(value)[1] for value in self._tail(self._boundaries)]
         for topic in self._topics:
             for partition in self._reader.partitions(topic):
-                changes = [decode_change(value, b"", []) for value in self._tail(partition)]
-                positions += [change.lsn for change in changes if change is not None]
+                positions += [lsn for value in self._tail(partition) if (lsn := sent_lsn(value)) is not None]
         return positions
 
     def _tail(self, partition: Partition) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from projectors.tally import Tally
 
 if TYPE_CHECKING:
     from projectors.tracing import Traces
+
+logger = logging.getLogger(__name__)
 
 
 class Intake:
@@ -126,7 +129,7 @@ class Intake:
     def _pass_message(self, record: Record, value: bytes) -> None:
         self.assembler.passed(record.partition, record.offset)
         self._tally.ignore(record.partition, "logical message")
-        self._see_canary(value)
+        self._see_canary(record, value)
         if self.traces is not None:
             self.traces.see(value)
 
@@ -176,9 +179,15 @@ class Intake:
             self.poisoned.add(change.xid)
         return change
 
-    def _see_canary(self, value: bytes) -> None:
+    def _see_canary(self, record: Record, value: bytes) -> None:
         try:
             self._canaries.see(value)
+        except Poison as exc:
+            # Whoever may connect to the source may send one. It is no row: nothing is missing where it is passed over.
+            topic, number = record.partition
+            logger.warning(
+                f"{topic}[{number}]@{record.offset}: {exc}; it is passed over", extra={"action": "message_passed_over"}
+            )
         except HistoryLost:
             if not self._on_its_way(self.generation):
                 raise

@@ -13,7 +13,7 @@ from cdc.assembler import Partition, Transaction, packed
 from cdc.catalog import Table
 from cdc.change import Change
 from cdc.control import Control, Snapshot, read_control, request_snapshot
-from cdc.errors import Fatal, HistoryLost, Refused, SourceChanged, Transient, Unreadable
+from cdc.errors import Fatal, Fenced, Refused, Transient
 from cdc.reader import LogReader, read_up_to
 from config.settings import Settings
 from projectors.applying import Applying, Ready
@@ -119,7 +119,9 @@ class Projector:
                 while taken := self._intake.assembler.take(self._settings.batch_changes):
                     transactions, checkpoint = self._after(taken, checkpoint)
                     self._store_batch(self._prepare(transactions), transactions, checkpoint)
-        except (HistoryLost, Refused, SourceChanged, Unreadable) as exc:
+        except Fenced:
+            raise
+        except Fatal as exc:
             # The newer snapshot is the way out of just that.
             logger.warning(str(exc), extra={"action": "stream_left_unfinished"})
         self._reader.only(None)

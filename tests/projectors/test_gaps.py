@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 from cdc.catalog import message_topic, transaction_topic
+from cdc.continuity import Held
+from cdc.control import Snapshot
 from cdc.errors import HistoryLost, SourceChanged, Transient
 from tests.cdc.test_canary import record
 from tests.laws import assert_mirror_equals_source
-from tests.scripted import PREFIX
+from tests.scripted import PREFIX, ScriptedReader
 
 
 def user(number: int) -> str:
@@ -132,4 +134,46 @@ def test_a_topic_made_anew_is_led_out_of_by_a_new_snapshot(serving, store_databa
         serving.project()
     serving.snapshots.take()
     serving.project_until_done()
+    assert_mirror_equals_source(serving, store_database)
+
+
+def message(content: bytes) -> bytes:
+    """A logical message with the canaries' prefix, as Debezium writes it."""
+    said = json.loads(record("", 0))
+    said["message"]["content"] = content.hex()
+    return json.dumps(said).encode()
+
+
+class RecordsAsTheyLie(ScriptedReader):
+    """Without what a reading process makes of them."""
+
+    def poll(self, timeout_s, most_records):
+        self._across = True
+        return super().poll(timeout_s, most_records)
+
+
+def test_rows_that_came_without_their_end_tell_how_far_the_slot_was_read(serving):
+    """A connector that is killed after its slot was confirmed at a row: nothing is lost, and nobody may say so."""
+    serving.commit(user(1))
+    with serving.source.connection.transaction():
+        serving.sql(user(2))
+    [torn] = serving.source.flush()
+    serving.log.send(torn, rows=1)
+    reader = RecordsAsTheyLie(serving.log, lambda unread: (unread[0], 1000))
+    held = Held(reader, PREFIX, serving.log.topics, Snapshot(1, "shop", "slot", {}, {}))
+    assert json.loads(torn.rows[0][2])["source"]["lsn"] in held.last_sent()
+    assert held.last_end() < torn.end_lsn
+
+
+def test_a_message_under_the_canaries_name_that_is_none_is_passed_over(serving, store_database):
+    """Whoever may connect to the source may send one; it stopped every projector, and a new snapshot led to it again."""
+    serving.log.append(message_topic(PREFIX), None, record("a", 0), [])
+    serving.commit(user(1))
+    for odd in (b"x", b'{"life":1}', b"[" * 2_000):
+        serving.log.append(message_topic(PREFIX), None, message(odd), [])
+    serving.log.append(message_topic(PREFIX), None, json.dumps({"message": {"prefix": "p", "content": "?"}, "source": {
+        "schema": "", "table": ""}}).encode(), [])  # fmt: skip
+    serving.commit(user(2))
+    serving.log.append(message_topic(PREFIX), None, record("a", 1), [])
+    serving.project().close()
     assert_mirror_equals_source(serving, store_database)
