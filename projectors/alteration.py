@@ -46,6 +46,9 @@ def alteration(before: Shape, now: Shape) -> Alteration | None:
         return Alteration(doubt="another key identifies its rows")
     old, new = ({column.number: column for column in shape.columns} for shape in (before, now))
     both = [(old[number], new[number]) for number in sorted(old.keys() & new.keys())]
+    # What was written before names its row by the former name, letters that are parked too.
+    if key := [a.name for a, b in both if a.name != b.name and a.number in before.key]:
+        return Alteration(doubt=f"column {', '.join(key)} of its key has another name")
     change = Alteration(
         added=tuple(new[number] for number in sorted(new.keys() - old.keys())),
         dropped=tuple(old[number].name for number in sorted(old.keys() - new.keys())),

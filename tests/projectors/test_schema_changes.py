@@ -83,6 +83,18 @@ def test_update_from_before_a_rename_is_not_lost(pipeline, ask):
     same_everywhere(pipeline, ask, "users", "id, mobile")
 
 
+def test_renamed_column_of_a_key_is_brought_by_a_snapshot(pipeline, ask):
+    """What was written before names its row by the former name: nothing was found under it, and a deleted row stayed."""
+    given_a_shop(pipeline)
+    pipeline.commit("delete from users where id = 5", "update users set last_name = 'Before' where id = 1")
+    pipeline.alter("alter table users rename id to number")
+    pipeline.commit("update users set last_name = 'After' where number = 3")
+    pipeline.project_until_done()
+    query = "select number, last_name from {}.users order by number"
+    assert ask(query.format("mirror")) == pipeline.sql(query.format("public")).fetchall()
+    assert len(pipeline.requests) == 1
+
+
 def test_names_that_change_places_are_brought_by_a_snapshot(pipeline, ask):
     given_a_shop(pipeline)
     pipeline.commit("update users set phone = 'phone', avatar_url = 'avatar' where id = 1")
