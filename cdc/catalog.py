@@ -60,7 +60,19 @@ class Table:
         return tuple(column for column in self.columns if column.name in self.key)
 
 
-_TABLES = """
+#: Whether a column, ``a`` of pg_attribute, is published with its table, ``p`` of pg_publication_tables; for a query that
+#: joins COLUMN_LIST. Generated columns are, for the snapshot reads them, unless a list leaves them out.
+IS_PUBLISHED = """case when a.attgenerated <> '' and listed.attrs is null then true
+                         when to_jsonb(p)->'attnames' is null then true
+                         else to_jsonb(p)->'attnames' ? a.attname end"""
+#: The table's own list of columns, ``c`` of pg_class, if it is published with one.
+COLUMN_LIST = """left join lateral (
+             select to_jsonb(r)->'prattrs' as attrs
+               from pg_publication_rel r join pg_publication pub on pub.oid = r.prpubid
+              where pub.pubname = p.pubname and r.prrelid = c.oid
+                and jsonb_typeof(to_jsonb(r)->'prattrs') <> 'null') listed on true"""
+
+_TABLES = f"""
     select n.nspname as schema, c.relname as name, c.relreplident::text as identity,
            coalesce(not pk.indimmediate, false) as deferrable,
            to_jsonb(p)->>'rowfilter' is not null as filtered,
@@ -100,10 +112,7 @@ _TABLES = """
                          from pg_depend d join pg_extension x on x.oid = d.refobjid
                         where d.classid = 'pg_type'::regclass and d.objid = element.oid and d.deptype = 'e'
                           and d.refclassid = 'pg_extension'::regclass) extension on true
-              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-                and case when a.attgenerated <> '' and listed.attrs is null then true
-                         when to_jsonb(p)->'attnames' is null then true
-                         else to_jsonb(p)->'attnames' ? a.attname end
+              where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and {IS_PUBLISHED}
               order by a.attnum) as columns,
            array(
              select a.attname::text
@@ -130,14 +139,10 @@ _TABLES = """
       join pg_namespace n on n.nspname = p.schemaname
       join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
       left join pg_index pk on pk.indrelid = c.oid and pk.indisprimary
-      left join lateral (
-             select to_jsonb(r)->'prattrs' as attrs
-               from pg_publication_rel r join pg_publication pub on pub.oid = r.prpubid
-              where pub.pubname = p.pubname and r.prrelid = c.oid
-                and jsonb_typeof(to_jsonb(r)->'prattrs') <> 'null') listed on true
+     {COLUMN_LIST}
      where p.pubname = %(publication)s
      order by n.nspname, c.relname
-"""
+"""  # noqa: S608 - of constants
 
 
 def read_tables(source_dsn: str, publication: str, only: Sequence[str] = ()) -> tuple[Table, ...]:

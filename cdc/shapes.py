@@ -13,6 +13,8 @@ import msgspec
 import psycopg
 from psycopg.rows import dict_row
 
+from cdc.catalog import COLUMN_LIST, IS_PUBLISHED
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnShape:
@@ -22,6 +24,7 @@ class ColumnShape:
     name: str
     type: str  #: with an enum's labels
     missing: str | None = None  #: as text: the value of rows that were there when the column was added
+    published: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,17 @@ class Shape:
     @property
     def meaning(self) -> tuple[Any, ...]:
         """Equal for two shapes exactly when a row image means the same under both."""
-        return self.oid, self.key, *((column.number, column.name, column.type) for column in self.columns)
+        return self.oid, self.key, *((column.number, column.name, column.type) for column in self.published)
+
+    @property
+    def published(self) -> tuple[ColumnShape, ...]:
+        """The columns that come with the stream."""
+        return tuple(column for column in self.columns if column.published)
 
 
 Shapes = Mapping[str, Shape]  # by schema.table
 
-_SHAPES = """
+_SHAPES = f"""
     select n.nspname || '.' || c.relname as table, c.oid::bigint as oid,
            case when c.relkind = 'r' then pg_relation_filenode(c.oid)::bigint end as filenode,
            array(
@@ -58,15 +66,17 @@ _SHAPES = """
                         (select ' ' || json_agg(e.enumlabel order by e.enumsortorder)
                            from pg_enum e
                           where e.enumtypid = a.atttypid), ''),
-                      'missing', case when a.atthasmissing then (a.attmissingval::text::text[])[1] end)
+                      'missing', case when a.atthasmissing then (a.attmissingval::text::text[])[1] end,
+                      'published', {IS_PUBLISHED})
                from pg_attribute a
               where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
               order by a.attnum) as columns
       from pg_publication_tables p
       join pg_namespace n on n.nspname = p.schemaname
       join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+     {COLUMN_LIST}
      where p.pubname = %(publication)s
-"""
+"""  # noqa: S608 - of constants
 
 
 def read_shapes(source_dsn: str, publication: str, only: Iterable[str] = ()) -> dict[str, Shape]:

@@ -44,11 +44,14 @@ def alteration(before: Shape, now: Shape) -> Alteration | None:
         return Alteration(doubt="it was made anew")
     if before.key != now.key:
         return Alteration(doubt="another key identifies its rows")
-    old, new = ({column.number: column for column in shape.columns} for shape in (before, now))
+    old, new = ({column.number: column for column in shape.published} for shape in (before, now))
     both = [(old[number], new[number]) for number in sorted(old.keys() & new.keys())]
     # What was written before names its row by the former name, letters that are parked too.
     if key := [a.name for a, b in both if a.name != b.name and a.number in before.key]:
         return Alteration(doubt=f"column {', '.join(key)} of its key has another name")
+    unpublished = {column.number for column in before.columns} - old.keys()
+    if later := [new[number].name for number in sorted(unpublished & new.keys())]:
+        return Alteration(doubt=f"column {', '.join(later)} was not published before")
     change = Alteration(
         added=tuple(new[number] for number in sorted(new.keys() - old.keys())),
         dropped=tuple(old[number].name for number in sorted(old.keys() - new.keys())),
@@ -65,7 +68,7 @@ def mirrored(before: Mirrored, change: Alteration, now: Shape) -> Mirrored:
     columns = tuple(replace(column, missing=known.get(column.number, column.missing)) for column in now.columns)
     renamed = dict(change.renamed)
     former = {name: renamed.get(present, present) for name, present in before.former.items()} | renamed
-    names = {column.name for column in columns}
+    names = {column.name for column in columns if column.published}
     return Mirrored(
         replace(now, columns=columns),
         {name: present for name, present in former.items() if name not in names and present in names},

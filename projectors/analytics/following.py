@@ -82,7 +82,7 @@ def _unreadable(connection: Connection, table: Table, change: Alteration) -> str
 def _steps(table: Table, change: Alteration) -> Iterable[str]:
     mirror, columns = f"mirror.{quoted(table.mirror)}", {column.name: column for column in carried(table)}
     for name in change.dropped:
-        yield f"alter table {mirror} drop column {quoted(name)}"
+        yield f"alter table {mirror} drop column if exists {quoted(name)}"
     for before, now in change.renamed:
         yield f"alter table {mirror} rename column {quoted(before)} to {quoted(now)}"
     for column in change.retyped:

@@ -81,7 +81,7 @@ def remember(connection: Connection, name: str, known: Mirrored) -> None:
 def _steps(table: Table, change: Alteration) -> Iterable[Composed]:
     mirror, columns = mirror_name(table), {column.name: column for column in table.columns}
     for name in change.dropped:
-        yield SQL("alter table {} drop column {} cascade").format(mirror, Identifier(name))
+        yield SQL("alter table {} drop column if exists {} cascade").format(mirror, Identifier(name))
     for before, now in change.renamed:
         yield SQL("alter table {} rename column {} to {}").format(mirror, Identifier(before), Identifier(now))
     for column in change.retyped:

@@ -95,6 +95,47 @@ def test_renamed_column_of_a_key_is_brought_by_a_snapshot(pipeline, ask):
     assert len(pipeline.requests) == 1
 
 
+@pytest.fixture
+def listed(pipeline):
+    """Users are published with a list of columns, which leaves out two that no read model reads."""
+
+    def publish(*names):
+        others = ", ".join(t.qualified for t in pipeline.tables if t.name != "users")
+        listed = ", ".join(c.name for c in users.columns if c.name not in ("spare", "extra")) + ", ".join(("", *names))
+        pipeline.alter(f"alter publication readside set table {others}, users ({listed})")
+
+    pipeline.alter("alter table users add column extra text, add column spare varchar(20)")
+    users = next(table for table in pipeline.tables if table.name == "users")
+    publish()
+    return publish
+
+
+def test_columns_that_are_not_published_may_come_go_and_change(pipeline, listed, ask):
+    given_a_shop(pipeline)
+    pipeline.alter(
+        "alter table users add note text, alter spare type varchar(40), add seen int default 7",
+        "alter table users rename extra to other",
+    )
+    pipeline.commit("update users set last_name = 'After', note = 'n' where id = 3")
+    pipeline.project_until_done()
+    pipeline.alter("alter table users drop spare, drop seen")
+    pipeline.commit("update users set last_name = 'Last' where id = 1")
+    pipeline.project_until_done()
+    same_everywhere(pipeline, ask, "users", "id, last_name, status")
+    assert pipeline.requests == []
+
+
+def test_column_that_is_published_later_is_brought_by_a_snapshot(pipeline, listed, ask):
+    given_a_shop(pipeline)
+    pipeline.commit("update users set spare = '1' where id = 1")
+    pipeline.project().close()
+    listed("spare")
+    pipeline.commit("update users set last_name = 'After' where id = 3")
+    pipeline.project_until_done()
+    same_everywhere(pipeline, ask, "users", "id, last_name, spare")
+    assert len(pipeline.requests) == 1
+
+
 def test_names_that_change_places_are_brought_by_a_snapshot(pipeline, ask):
     given_a_shop(pipeline)
     pipeline.commit("update users set phone = 'phone', avatar_url = 'avatar' where id = 1")
