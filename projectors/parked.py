@@ -8,8 +8,9 @@ they release what is parked before them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, pairwise
 
 from cdc.assembler import Transaction
 from cdc.change import Change
@@ -66,11 +67,10 @@ class Parked:
         for transaction in transactions:
             orders: set[int] = set()
             changes = transaction.changes if self._blocked or transaction.xid in poisoned else ()
-            halves = self._halves(changes, {self._place_of(c) for c in changes if c.op == "x"})
-            for change in changes:
+            for change, half in _with_halves(changes):
                 if change.op == "t":
                     released |= self._release_table(change.table, transaction, change.order, parked)
-                elif reason := self._why(change, transaction) or halves.get(change.order):
+                elif reason := self._why(change, transaction) or self._why_half(half, transaction, ()):
                     self._park(change, transaction, transaction.end_lsn, reason, parked)
                     orders.add(change.order)
             poisoned.discard(transaction.xid)
@@ -118,14 +118,13 @@ class Parked:
         kept: list[Transaction] = []
         for transaction in transactions:
             orders: set[int] = set()
-            halves = self._halves(transaction.changes, by_place)
-            for change in transaction.changes:
+            for change, half in _with_halves(transaction.changes):
                 if change.op == "t":
                     self._release_table(change.table, transaction, change.order, parked)
                 elif (
                     reason := by_place.get(self._place_of(change))
                     or self._why(change, transaction)
-                    or halves.get(change.order)
+                    or self._why_half(half, transaction, by_place)
                 ):
                     self._park(change, transaction, transaction.end_lsn, reason, parked)
                     refused.add(self._place_of(change))
@@ -225,14 +224,11 @@ class Parked:
             del self._letters[letter.place]
         self._block()
 
-    def _halves(self, changes: Iterable[Change], causes: Container[Place]) -> dict[int, str]:
-        """By order, why a delete is parked that is the first half of a change of key: the second, right behind it, may
-        take columns from the row that it deletes, and cannot be applied."""
-        return {
-            change.order - 1: f"before {self._place_of(change)}, the other half of its change of key"
-            for change in changes
-            if change.old_key is not None and self._place_of(change) in causes
-        }
+    def _why_half(self, half: Change | None, transaction: Transaction, refused: Container[Place]) -> str | None:
+        """Why a delete is parked because the other ``half`` of its change of key is."""
+        if half is None or not (self._place_of(half) in refused or self._why(half, transaction)):
+            return None
+        return f"before {self._place_of(half)}, the other half of its change of key"
 
     def _why(self, change: Change, transaction: Transaction) -> str | None:
         if change.op == "x":
@@ -292,3 +288,11 @@ class Parked:
 
     def _place_of(self, change: Change) -> Place:
         return Place(self._topics[change.table], change.partition, change.offset)
+
+
+def _with_halves(changes: Iterable[Change]) -> Iterator[tuple[Change, Change | None]]:
+    """Each change; and with the first half of a change of key, a delete, the second, which comes right behind it: that may
+    take columns from the row which the first one deletes, so neither is applied without the other."""
+    for change, behind in pairwise(chain(changes, [None])):
+        assert change is not None
+        yield change, behind if behind is not None and behind.old_key is not None else None

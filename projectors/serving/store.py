@@ -292,7 +292,8 @@ class ServingStore:
                 self._execute("commit")
             self._heard_at = time.monotonic()
         except (Refused, Undo):
-            self._connection.execute("rollback")
+            # Psycopg forgets what it prepared in it; a statement of ours that says the same it would not look at.
+            self._connection.rollback()
             raise
         except BaseException:
             self._connection.close()

@@ -136,6 +136,25 @@ def test_a_change_of_key_whose_second_half_was_parked_keeps_its_long_value(pipel
         store.close()
 
 
+def test_a_change_of_key_to_one_that_is_parked_waits_whole(pipeline):
+    """Its delete was applied: the row was gone under both keys, and its long value with it."""
+    pipeline.commit(user(1), f"update users set avatar_url = '{LONG}' where id = 1", user(2))
+    pipeline.project().close()
+    renamed(pipeline, 2, "Bad", out_of_range)
+    pipeline.commit("delete from users where id = 2")
+    pipeline.commit("update users set id = 2 where id = 1")
+    store = pipeline.project()
+    assert letters(store) == [(2, "poison"), (2, "behind"), (1, "behind"), (2, "behind")]
+    assert column(store, "avatar_url") == {1: LONG, 2: None}
+    store = carried_out(pipeline, store, first(store), "drop")
+    while letters(store):
+        store = carried_out(pipeline, store, first(store), "retry")
+    try:
+        assert column(store, "avatar_url") == {2: LONG}
+    finally:
+        store.close()
+
+
 # 5 ------------------------------------------------------------------------------------------------------------------
 def test_a_bad_value_that_only_a_history_sees_is_found(serving):
     serving.parked_on_poison = ("public.orders",)
