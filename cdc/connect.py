@@ -21,6 +21,16 @@ class Status:
     task: str | None
     trace: str  #: first line of the failed task's trace, empty otherwise
 
+    @property
+    def failed(self) -> bool:
+        """Whether it, or its task, ended by an error."""
+        return "FAILED" in (self.connector, self.task)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has no task because somebody stopped it: an operator, or a restart that did not come to its end."""
+        return self.connector == "STOPPED"
+
 
 class Connect:
     """One connector on one Connect cluster. Every method raises Transient when the worker does not answer."""
@@ -65,12 +75,17 @@ class Connect:
         self._call("DELETE", f"/connectors/{self._name}/offsets")
         self.put(config)
         self._call("PUT", f"/connectors/{self._name}/resume")
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while (status := self.status()) is None or status.stopped:  # which would have it started once more
+            if time.monotonic() > deadline:
+                raise Transient(f"connector {self._name} was not resumed within {_STOP_TIMEOUT_S:.0f} s")
+            time.sleep(0.1)
 
     def stop(self) -> None:
         """Stop the connector and wait until its task has ended."""
         self._call("PUT", f"/connectors/{self._name}/stop")
         deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while (status := self.status()) is None or status.connector != "STOPPED" or status.task is not None:
+        while (status := self.status()) is None or not status.stopped or status.task is not None:
             if time.monotonic() > deadline:
                 raise Transient(f"connector {self._name} did not stop within {_STOP_TIMEOUT_S:.0f} s")
             time.sleep(0.1)

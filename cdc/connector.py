@@ -2,7 +2,8 @@
 
 Debezium loses rows when it resumes from an offset inside a transaction (docs/decisions/0005). So the Connect worker gets
 fresh internal topics at each of its starts and knows no connector then; this module creates it: under ``initial`` while a
-snapshot is on its way (cdc/snapshots.py), else under ``no_data``. A failed task is stopped, its offset removed, resumed.
+snapshot is on its way (cdc/snapshots.py), else under ``no_data``. A failed task is stopped, its offset removed, resumed;
+so is a connector that was left stopped, as whoever resumes it by hand does so from its stored offset.
 """
 
 from __future__ import annotations
@@ -119,8 +120,10 @@ class _Supervision:
             self._snapshots.begin(reason, self._config("initial"))
             return
         status = self._connect.status()
-        if status is None or "FAILED" in (status.connector, status.task):
-            if status is not None:
+        if status is None or status.failed or status.stopped:
+            if status is not None and status.stopped:
+                logger.warning("connector stopped, starting it again", extra={"action": "connector_stopped"})
+            elif status is not None:
                 logger.warning(
                     "connector failed, restarting it",
                     extra={"action": "connector_failed"} | {"reason": status.trace},

@@ -17,10 +17,12 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from config.environment import environment_of
 from config.settings import Settings
+from stack import doctor_kafka
 from stack.doctor import examine
 from stack.doctor_source import source
 from stack.finding import Finding
 from stack.postgres import dsn
+from tests import worker
 from tests.backends import native_stack
 from tests.databases import eventually
 
@@ -155,6 +157,21 @@ def test_what_is_down_is_a_finding_and_never_a_traceback(ready, tmp_path):
     assert {"kafka", "connect", "serving", "analytics"} <= down and "source" not in down
     unset = {finding.part for finding in examine(Settings(data_dir=tmp_path))}
     assert {"source", "serving"} <= unset
+
+
+def test_a_stopped_connector_is_left_to_its_supervision_and_a_paused_one_is_let_go_on(tmp_path):
+    with worker.answering() as connect:
+        settings = Settings(data_dir=tmp_path, connect_url=connect.url)
+        connect.answer("PUT", "config", {})
+        fixes: dict[str, str] = {}
+        for action in ("stop", "pause"):
+            connect.answer("PUT", action, None)
+            [found] = doctor_kafka.connect(settings, ())
+            fixes[action] = found.fix
+    assert fixes == {
+        "stop": "readside status  # its supervision starts it again at its slot",
+        "pause": f"curl -X PUT {settings.connect_url}/connectors/readside/resume",
+    }
 
 
 def test_the_command_prints_its_data_alone_on_standard_output_and_exits_as_it_found(ready, tmp_path):
