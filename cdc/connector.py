@@ -107,7 +107,7 @@ class _Supervision:
                 self._check()
                 checked_at = time.monotonic()
             if time.monotonic() - looked_at >= _CATALOGUE_INTERVAL_S:
-                self._require_same_tables()
+                self._same_tables()
                 looked_at = time.monotonic()
             if time.monotonic() - self._canary_at >= _CANARY_INTERVAL_S:
                 self._send_canary()
@@ -136,7 +136,7 @@ class _Supervision:
                 self._send_canary()
                 self._tell_running()
             if self._snapshots.current is None:
-                self._snapshots.note_when_whole(self._config("initial"))
+                self._snapshots.note_when_whole(lambda: self._config("initial"))
 
     def _send_canary(self) -> None:
         self._canaries.send()
@@ -164,7 +164,11 @@ class _Supervision:
         logger.info("connector started at its slot", extra={"action": "connector_started"})
 
     def _config(self, snapshot_mode: str) -> dict[str, str]:
-        return connector_config(self._settings, self._tables, snapshot_mode)
+        # Columns come and go, and some tables' snapshot names them: an older catalogue would have it fail for ever.
+        tables = self._same_tables()
+        require_faithful(tables)
+        self._tables = tables
+        return connector_config(self._settings, tables, snapshot_mode)
 
     def _require_unbroken(self, snapshot: Snapshot) -> None:
         # Sent before the slot is looked at: whoever moves it between this look and the connector's start loses us this
@@ -191,13 +195,15 @@ class _Supervision:
                 f"type was changed before its rows were read, only a new snapshot leads past them; {BEGIN_ANEW}"
             )
 
-    def _require_same_tables(self) -> None:
+    def _same_tables(self) -> tuple[Table, ...]:
+        """The tables as the catalogue describes them now. Raises Transient when they are others than before."""
         tables = read_tables(source_dsn(self._settings), self._settings.publication, self._settings.tables)
         if (
             topics_of(self._settings.topic_prefix, tables).keys()
             != topics_of(self._settings.topic_prefix, self._tables).keys()
         ):
             raise Transient("the source publishes other tables than before; the connector is supervised anew with them")
+        return tables
 
 
 def require_unbroken(settings: Settings) -> None:

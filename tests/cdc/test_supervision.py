@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from cdc import connector, control, snapshots
 from cdc.catalog import control_topic, read_tables
 from cdc.connect import Connect
-from cdc.errors import Transient
+from cdc.errors import Fatal, Transient
 from cdc.reader import Decoded, Record
 from config.settings import Settings
 from tests.scripted import PREFIX, ScriptedLog, ScriptedReader
@@ -135,3 +135,41 @@ def test_a_connector_that_somebody_paused_stays_so(supervised, supervision):
     supervised.worker.asked.clear()
     supervision._check()
     assert (supervised.worker.state, supervised.worker.asked) == ("PAUSED", [])
+
+
+def read_columns(supervised: Supervised) -> str:
+    """How the snapshot is told to read the table."""
+    return supervised.worker.config['snapshot.select.statement.overrides."public"."parcels"']
+
+
+def test_a_snapshot_reads_the_columns_that_are_there_when_it_begins(supervised, supervision):
+    supervised.source.execute("alter table parcels add column weight int")
+    control.request_snapshot(supervised.settings.kafka, PREFIX, "a test asks")
+    supervision._check()
+    assert '"weight"' in read_columns(supervised)
+    supervised.source.execute("alter table parcels drop column weight")
+    supervised.worker.fail('org.postgresql.util.PSQLException: ERROR: column "weight" does not exist')
+    supervision._check()
+    assert '"weight"' not in read_columns(supervised)
+
+
+def test_a_snapshot_that_a_column_was_added_to_begins_again_with_it(supervised):
+    supervision = supervised.anew()
+    with closing(supervision), closing(supervision._connect):
+        supervision._check()
+        supervised.source.execute("alter table parcels add column weight int")
+        supervised.worker.offset = {"lsn": 1}
+        supervision._check()
+        assert supervision._snapshots.current is None
+    assert '"weight"' in read_columns(supervised)
+
+
+def test_a_connector_is_not_configured_for_a_table_that_came_or_cannot_be_mirrored(supervised, supervision):
+    supervised.worker.fail("java.io.IOException")
+    supervised.source.execute("alter table parcels add column at timetz")
+    with pytest.raises(Fatal, match=r"public\.parcels\.at: type time with time zone"):
+        supervision._check()
+    supervised.source.execute("create table letters (id int primary key); alter publication p add table letters")
+    with pytest.raises(Transient, match="publishes other tables than before"):
+        supervision._check()
+    assert supervised.worker.asked == []
