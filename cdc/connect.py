@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from cdc.causes import told
 from cdc.errors import Transient
 
 _STOP_TIMEOUT_S = 30.0
@@ -19,7 +20,7 @@ class Status:
 
     connector: str  #: RUNNING, STOPPED, PAUSED, FAILED, UNASSIGNED
     task: str | None
-    trace: str  #: first line of the failed task's trace, empty otherwise
+    cause: str  #: why the failed task, or connector, failed, without values; empty otherwise
 
     @property
     def failed(self) -> bool:
@@ -50,9 +51,7 @@ class Connect:
             return None
         task: dict[str, Any] = answer["tasks"][0] if answer["tasks"] else {}
         trace = task.get("trace") or answer["connector"].get("trace") or ""
-        causes = [line for line in trace.splitlines() if line.startswith("Caused by: ")]
-        summary = (causes[-1] if causes else trace.partition("\n")[0]).strip()
-        return Status(answer["connector"]["state"], task.get("state"), summary)
+        return Status(answer["connector"]["state"], task.get("state"), told(trace))
 
     def put(self, config: dict[str, str]) -> None:
         """Create the connector, or give it this configuration; waits until the worker tells its state."""

@@ -126,9 +126,9 @@ class _Supervision:
             elif status is not None:
                 logger.warning(
                     "connector failed, restarting it",
-                    extra={"action": "connector_failed"} | {"reason": status.trace},
+                    extra={"action": "connector_failed"} | {"reason": status.cause},
                 )
-                self._count_failure(status.trace)
+                self._count_failure(status.cause)
             self._restart(known=status is not None)
         elif status.task == "RUNNING":
             if not self._running:
@@ -178,12 +178,12 @@ class _Supervision:
         if timeline != snapshot.timeline:
             self._snapshots.went_over_to(timeline)
 
-    def _count_failure(self, trace: str) -> None:
+    def _count_failure(self, cause: str) -> None:
         row = self._source.execute(
             "select confirmed_flush_lsn::text from pg_replication_slots where slot_name = %(slot)s",
             {"slot": self._settings.slot},
         ).fetchone()
-        failure = (trace, row[0] if row else "")
+        failure = (cause, row[0] if row else "")
         self._failed_there = self._failed_there + 1 if failure == self._failure else 1
         self._failure = failure
 

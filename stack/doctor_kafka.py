@@ -115,7 +115,7 @@ def _connect(settings: Settings, tables: tuple[Table, ...]) -> Iterator[Finding]
     if status.failed:
         yield _connect_found(
             "down",
-            f"connector {settings.connector} failed: {status.trace}",
+            f"connector {settings.connector} failed: {status.cause}",
             "readside status  # its supervision restarts it at its slot",
         )
     elif status.stopped:
