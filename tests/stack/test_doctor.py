@@ -15,10 +15,11 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
 
+from cdc.catalog import read_tables
 from config.environment import environment_of
 from config.settings import Settings
 from stack import doctor_kafka
-from stack.doctor import examine
+from stack.doctor import carried, examine
 from stack.doctor_source import source
 from stack.finding import Finding
 from stack.postgres import dsn
@@ -132,6 +133,20 @@ def test_each_harm_is_found_and_its_fix_pasted_mends_it(ready, harm, what):
     ready.sql(SQL(harm).format(Identifier(ready.role)))
     assert what in ready.mend()[0]
     assert ready.found() == []
+
+
+def test_the_right_to_pass_row_security_by_is_asked_for_where_a_published_table_has_it_and_nowhere_else(ready):
+    def refused() -> list[Finding]:
+        return carried(read_tables(ready.given["source_dsn"], ready.settings.publication))
+
+    grant = SQL("alter role {} bypassrls").format(Identifier(ready.role))
+    ready.sql(grant)
+    assert ready.mend() == [f"role {ready.role} may bypass row security, which no published table has"]
+    ready.sql("alter table machines enable row level security")
+    [finding] = refused()
+    assert f"alter role {ready.role} bypassrls" in finding.fix
+    ready.sql(grant)
+    assert (refused(), ready.found()) == ([], [])
 
 
 def test_a_published_table_without_a_key_is_named(ready):
