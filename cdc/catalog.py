@@ -47,6 +47,10 @@ class Table:
     identity: str = "d"  #: pg_class.relreplident: d primary key, f full, i index, n nothing
     deferrable: bool = False  #: the primary key is checked at the end of a statement or transaction only
     filtered: bool = False  #: the publication has a row filter for it
+    hidden_from: str | None = (
+        None  #: the reading role, as SQL writes it, if row security may hide rows of it from that role
+    )
+    inherited: bool = False  #: other tables, no partitions of it, inherit from it
     mirror: str = ""  #: its name in the stores' schema mirror
 
     @property
@@ -76,6 +80,10 @@ _TABLES = f"""
     select n.nspname as schema, c.relname as name, c.relreplident::text as identity,
            coalesce(not pk.indimmediate, false) as deferrable,
            to_jsonb(p)->>'rowfilter' is not null as filtered,
+           case when row_security_active(c.oid) then quote_ident(current_user) end as hidden_from,
+           exists (
+             select from pg_inherits h join pg_class child on child.oid = h.inhrelid
+              where h.inhparent = c.oid and not child.relispartition) as inherited,
            array(
              select jsonb_build_object(
                       'name', a.attname,
@@ -181,6 +189,8 @@ def _table(row: Mapping[str, Any], *, shared: bool) -> Table:
         identity=row["identity"],
         deferrable=row["deferrable"],
         filtered=row["filtered"],
+        hidden_from=row["hidden_from"],
+        inherited=row["inherited"],
         mirror=f"{row['schema']}.{row['name']}" if qualified else row["name"],
     )
 

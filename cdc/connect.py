@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from cdc.causes import told
 from cdc.errors import Transient
 
 _STOP_TIMEOUT_S = 30.0
@@ -19,7 +20,17 @@ class Status:
 
     connector: str  #: RUNNING, STOPPED, PAUSED, FAILED, UNASSIGNED
     task: str | None
-    trace: str  #: first line of the failed task's trace, empty otherwise
+    cause: str  #: why the failed task, or connector, failed, without values; empty otherwise
+
+    @property
+    def failed(self) -> bool:
+        """Whether it, or its task, ended by an error."""
+        return "FAILED" in (self.connector, self.task)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has no task because somebody stopped it: an operator, or a restart that did not come to its end."""
+        return self.connector == "STOPPED"
 
 
 class Connect:
@@ -40,9 +51,7 @@ class Connect:
             return None
         task: dict[str, Any] = answer["tasks"][0] if answer["tasks"] else {}
         trace = task.get("trace") or answer["connector"].get("trace") or ""
-        causes = [line for line in trace.splitlines() if line.startswith("Caused by: ")]
-        summary = (causes[-1] if causes else trace.partition("\n")[0]).strip()
-        return Status(answer["connector"]["state"], task.get("state"), summary)
+        return Status(answer["connector"]["state"], task.get("state"), told(trace))
 
     def put(self, config: dict[str, str]) -> None:
         """Create the connector, or give it this configuration; waits until the worker tells its state."""
@@ -65,12 +74,17 @@ class Connect:
         self._call("DELETE", f"/connectors/{self._name}/offsets")
         self.put(config)
         self._call("PUT", f"/connectors/{self._name}/resume")
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while (status := self.status()) is None or status.stopped:  # which would have it started once more
+            if time.monotonic() > deadline:
+                raise Transient(f"connector {self._name} was not resumed within {_STOP_TIMEOUT_S:.0f} s")
+            time.sleep(0.1)
 
     def stop(self) -> None:
         """Stop the connector and wait until its task has ended."""
         self._call("PUT", f"/connectors/{self._name}/stop")
         deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while (status := self.status()) is None or status.connector != "STOPPED" or status.task is not None:
+        while (status := self.status()) is None or not status.stopped or status.task is not None:
             if time.monotonic() > deadline:
                 raise Transient(f"connector {self._name} did not stop within {_STOP_TIMEOUT_S:.0f} s")
             time.sleep(0.1)

@@ -2,7 +2,8 @@
 
 Debezium loses rows when it resumes from an offset inside a transaction (docs/decisions/0005). So the Connect worker gets
 fresh internal topics at each of its starts and knows no connector then; this module creates it: under ``initial`` while a
-snapshot is on its way (cdc/snapshots.py), else under ``no_data``. A failed task is stopped, its offset removed, resumed.
+snapshot is on its way (cdc/snapshots.py), else under ``no_data``. A failed task is stopped, its offset removed, resumed;
+so is a connector that was left stopped, as whoever resumes it by hand does so from its stored offset.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class _Supervision:
                 self._check()
                 checked_at = time.monotonic()
             if time.monotonic() - looked_at >= _CATALOGUE_INTERVAL_S:
-                self._require_same_tables()
+                self._same_tables()
                 looked_at = time.monotonic()
             if time.monotonic() - self._canary_at >= _CANARY_INTERVAL_S:
                 self._send_canary()
@@ -119,13 +120,15 @@ class _Supervision:
             self._snapshots.begin(reason, self._config("initial"))
             return
         status = self._connect.status()
-        if status is None or "FAILED" in (status.connector, status.task):
-            if status is not None:
+        if status is None or status.failed or status.stopped:
+            if status is not None and status.stopped:
+                logger.warning("connector stopped, starting it again", extra={"action": "connector_stopped"})
+            elif status is not None:
                 logger.warning(
                     "connector failed, restarting it",
-                    extra={"action": "connector_failed"} | {"reason": status.trace},
+                    extra={"action": "connector_failed"} | {"reason": status.cause},
                 )
-                self._count_failure(status.trace)
+                self._count_failure(status.cause)
             self._restart(known=status is not None)
         elif status.task == "RUNNING":
             if not self._running:
@@ -133,7 +136,7 @@ class _Supervision:
                 self._send_canary()
                 self._tell_running()
             if self._snapshots.current is None:
-                self._snapshots.note_when_whole(self._config("initial"))
+                self._snapshots.note_when_whole(lambda: self._config("initial"))
 
     def _send_canary(self) -> None:
         self._canaries.send()
@@ -161,7 +164,11 @@ class _Supervision:
         logger.info("connector started at its slot", extra={"action": "connector_started"})
 
     def _config(self, snapshot_mode: str) -> dict[str, str]:
-        return connector_config(self._settings, self._tables, snapshot_mode)
+        # Columns come and go, and some tables' snapshot names them: an older catalogue would have it fail for ever.
+        tables = self._same_tables()
+        require_faithful(tables)
+        self._tables = tables
+        return connector_config(self._settings, tables, snapshot_mode)
 
     def _require_unbroken(self, snapshot: Snapshot) -> None:
         # Sent before the slot is looked at: whoever moves it between this look and the connector's start loses us this
@@ -171,12 +178,12 @@ class _Supervision:
         if timeline != snapshot.timeline:
             self._snapshots.went_over_to(timeline)
 
-    def _count_failure(self, trace: str) -> None:
+    def _count_failure(self, cause: str) -> None:
         row = self._source.execute(
             "select confirmed_flush_lsn::text from pg_replication_slots where slot_name = %(slot)s",
             {"slot": self._settings.slot},
         ).fetchone()
-        failure = (trace, row[0] if row else "")
+        failure = (cause, row[0] if row else "")
         self._failed_there = self._failed_there + 1 if failure == self._failure else 1
         self._failure = failure
 
@@ -188,13 +195,15 @@ class _Supervision:
                 f"type was changed before its rows were read, only a new snapshot leads past them; {BEGIN_ANEW}"
             )
 
-    def _require_same_tables(self) -> None:
+    def _same_tables(self) -> tuple[Table, ...]:
+        """The tables as the catalogue describes them now. Raises Transient when they are others than before."""
         tables = read_tables(source_dsn(self._settings), self._settings.publication, self._settings.tables)
         if (
             topics_of(self._settings.topic_prefix, tables).keys()
             != topics_of(self._settings.topic_prefix, self._tables).keys()
         ):
             raise Transient("the source publishes other tables than before; the connector is supervised anew with them")
+        return tables
 
 
 def require_unbroken(settings: Settings) -> None:

@@ -65,7 +65,7 @@ _INLINE_BITS = 128
 
 def findings(tables: Iterable[Table]) -> list[Finding]:
     """Everything that stands against following these tables exactly, in their order; empty when nothing does."""
-    return [finding for table in tables for finding in (*_of_table(table), *_of_columns(table))]
+    return [finding for table in tables for finding in (*_of_table(table), *_of_rows(table), *_of_columns(table))]
 
 
 def require_faithful(tables: Sequence[Table]) -> None:
@@ -94,14 +94,32 @@ def _of_table(table: Table) -> Iterator[Finding]:
             "its primary key is deferrable: two rows may share a key inside a transaction",
             "make the constraint not deferrable",
         )
-    if table.filtered:
-        yield found(
-            "the publication filters its rows, which the snapshot does not", "publish the table without a WHERE clause"
-        )
     if len(f"{table.mirror}".encode()) > 63:
         yield found("several schemas hold a table of that name, and with the schema's it is too long", _LEAVE_TABLE)
     if "," in name and snapshot_select(table) is not None:
         yield found("a comma in the name keeps the snapshot from reading its dates exactly", "rename it")
+
+
+def _of_rows(table: Table) -> Iterator[Finding]:
+    """Where the snapshot, which is a SELECT, and the stream would not be of the same rows."""
+
+    def found(reason: str, fix: str) -> Finding:
+        return Finding(table.qualified, None, reason, fix)
+
+    if table.filtered:
+        yield found(
+            "the publication filters its rows, which the snapshot does not", "publish the table without a WHERE clause"
+        )
+    if table.hidden_from is not None:
+        yield found(
+            f"row security may hide rows from {table.hidden_from}, of which the stream tells all the same",
+            f"alter role {table.hidden_from} bypassrls, or {_LEAVE_TABLE}",
+        )
+    if table.inherited:
+        yield found(
+            "a snapshot of it holds the rows of tables that inherit from it, which the stream tells under their own names",
+            f"make it partitioned, or {_LEAVE_TABLE}; those that inherit may stay",
+        )
 
 
 def _of_columns(table: Table) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -90,13 +90,16 @@ class Snapshots:
         assert begun is not None
         self.begin(begun.reason, config)
 
-    def note_when_whole(self, config: dict[str, str]) -> None:
-        """Note the snapshot on its way if Kafka holds it whole by now; begin once more if tables changed meanwhile."""
+    def note_when_whole(self, config: Callable[[], dict[str, str]]) -> None:
+        """Note the snapshot on its way if Kafka holds it whole by now; begin once more if tables changed meanwhile.
+
+        ``config`` is called in the latter case alone: it reads the source's catalogue, and this is asked often.
+        """
         begun, offset = self._control.begun, self._connect.offset()
         if begun is None or offset is None or offset.get("snapshot") or offset.get("snapshot_completed") is False:
             return
         if begun.shape not in ("", self._shape()):
-            self.begin_again(config)
+            self.begin_again(config())
             return
         source = continuity.read_source(self._source, self._settings.slot)
         snapshot = Snapshot(

@@ -89,14 +89,19 @@ def _connector(sight: Sight) -> tuple[State, str]:
     connector, task = sight.connector.value
     if connector in ("PAUSED", "STOPPED") and supervision and supervision.waits:
         return "down", _remedied(supervision.waits)
-    if connector in ("PAUSED", "STOPPED"):
+    if connector == "PAUSED":
         on = f"`curl -X PUT {sight.connector_url}/resume`"
-        return "down", f"the connector is {connector}: somebody told it to be; let it go on: {on}"
+        return "down", f"the connector is PAUSED: somebody told it to be; let it go on: {on}"
     if connector != "RUNNING" or task != "RUNNING":
         if sight.slot.fault:
             return (
                 "down",
                 f"the connector's task is {task}, as it has no database; {_named(sight, 'postgres', sight.slot)}",
+            )
+        if connector == "STOPPED":
+            return "down", (
+                "the connector is STOPPED; its supervision starts it again at its slot, `readside doctor` says what it "
+                "lacks; resumed by hand it would begin at its stored offset and could lose rows"
             )
         return "down", (
             f"the connector is {connector}, its task {task}; its supervision starts it again; `readside doctor` says what "

@@ -112,11 +112,18 @@ def _connect(settings: Settings, tables: tuple[Table, ...]) -> Iterator[Finding]
     if status is None:
         yield _connect_found("note", f"there is no connector {settings.connector} yet; the first start makes it")
         return
-    if "FAILED" in (status.connector, status.task):
+    if status.failed:
         yield _connect_found(
             "down",
-            f"connector {settings.connector} failed: {status.trace}",
+            f"connector {settings.connector} failed: {status.cause}",
             "readside status  # its supervision restarts it at its slot",
+        )
+    elif status.stopped:
+        # No advice to resume it: that begins at the stored offset (docs/decisions/0005).
+        yield _connect_found(
+            "down",
+            f"connector {settings.connector} is STOPPED",
+            "readside status  # its supervision starts it again at its slot",
         )
     elif (status.connector, status.task) != ("RUNNING", "RUNNING"):
         what = f"connector {settings.connector} is {status.connector}, its task {status.task}"

@@ -36,7 +36,7 @@ def source(settings: Settings) -> list[Finding]:
 def _all(dsn: str, settings: Settings) -> Iterator[Finding]:
     with _connect(dsn) as database:
         yield from _server(database)
-        yield from _role(database)
+        yield from _role(database, settings)
         yield from _publication(database, settings)
         yield from _slot(database, settings)
 
@@ -77,16 +77,22 @@ def _server(database: Connection) -> Iterator[Finding]:
         yield _found("degraded", what, "alter system set idle_replication_slot_timeout = 0;\nselect pg_reload_conf();")
 
 
-def _role(database: Connection) -> Iterator[Finding]:
+def _role(database: Connection, settings: Settings) -> Iterator[Finding]:
     role = database.execute(
         """
         select rolname as name, rolreplication as replicates, rolsuper as super,
-               rolcreatedb or rolcreaterole or rolbypassrls as more,
+               rolcreatedb or rolcreaterole as more,
+               (select rolbypassrls and not bool_or(c.relrowsecurity)
+                  from pg_publication_tables p
+                  join pg_namespace n on n.nspname = p.schemaname
+                  join pg_class c on c.relnamespace = n.oid and c.relname = p.tablename
+                 where p.pubname = %(publication)s) as bypasses,
                coalesce((select pg_has_role(r.oid, m.oid, 'member') from pg_roles m where m.rolname = 'rds_replication'),
                         false) as rds
           from pg_roles r
          where rolname = current_user
-        """
+        """,
+        {"publication": settings.publication},
     ).fetchone()
     assert role is not None
     name = Identifier(role.name)
@@ -99,8 +105,11 @@ def _role(database: Connection) -> Iterator[Finding]:
             SQL("create role readside_cdc login replication password '…';  -- and name it in READSIDE_SOURCE_DSN"),
         )
     elif role.more:
-        what = f"role {role.name} may create databases or roles, or bypass row security; it needs none of it"
-        yield _found("degraded", what, SQL("alter role {} nocreatedb nocreaterole nobypassrls;").format(name))
+        what = f"role {role.name} may create databases or roles; it needs none of it"
+        yield _found("degraded", what, SQL("alter role {} nocreatedb nocreaterole;").format(name))
+    if role.bypasses and not role.super:  # where a table has it, the snapshot needs all rows (cdc/fidelity.py)
+        what = f"role {role.name} may bypass row security, which no published table has"
+        yield _found("degraded", what, SQL("alter role {} nobypassrls;").format(name))
 
 
 def _publication(database: Connection, settings: Settings) -> Iterator[Finding]:

@@ -64,6 +64,7 @@ def test_history_that_is_lost_is_told_by_name_and_what_only_looks_so_changes_not
     stack.wait_healthy()
     a_paused_projector_is_replaced_and_does_not_fight(stack)
     partitions_are_added_and_nothing_is_lost(stack)
+    a_stopped_connector_goes_on_by_itself(stack)
     retention_takes_unread_records(stack)
     a_topic_is_made_anew(stack)
     users = the_slot_is_moved_on(stack)
@@ -98,6 +99,18 @@ def partitions_are_added_and_nothing_is_lost(stack: Native) -> None:
     stack.wait_healthy()
 
 
+def a_stopped_connector_goes_on_by_itself(stack: Native) -> None:
+    connector = f"{stack.settings.connect_url}/connectors/{stack.settings.connector}"
+    httpx.put(f"{connector}/stop", timeout=10).raise_for_status()
+    users = [new_user(stack) for _ in range(20)]
+    running = lambda: [t["state"] for t in httpx.get(f"{connector}/status").json()["tasks"]] == ["RUNNING"]  # noqa: E731
+    eventually(running, what="its supervision starts it again", deadline_s=60)
+    eventually(
+        lambda: all(is_read(stack, user) for user in users), what="users written meanwhile are read", deadline_s=40
+    )
+    stack.wait_healthy()
+
+
 def retention_takes_unread_records(stack: Native) -> None:
     stack.pause("projector-serving")
     users = [new_user(stack) for _ in range(20)]
@@ -121,16 +134,21 @@ def a_topic_is_made_anew(stack: Native) -> None:
 
 
 def the_slot_is_moved_on(stack: Native) -> list[str]:
-    connector = f"{stack.settings.connect_url}/connectors/{stack.settings.connector}"
     source = stack.settings.source_dsn
     assert source is not None
-    httpx.put(f"{connector}/stop").raise_for_status()
-    with psycopg.connect(source.get_secret_value(), autocommit=True) as database:
-        inactive = "select not active from pg_replication_slots where slot_name = %s"
-        eventually(lambda: database.execute(inactive, [stack.settings.slot]).fetchone() == (True,), what="it stops")
-        users = [new_user(stack) for _ in range(3)]
-        database.execute("select pg_replication_slot_advance(%s, pg_current_wal_lsn())", [stack.settings.slot])
-    httpx.delete(connector).raise_for_status()
+    stack.pause("connect")  # the supervision would start again a connector that is stopped
+    try:
+        with psycopg.connect(source.get_secret_value(), autocommit=True) as database:
+            slot = [stack.settings.slot]
+            database.execute(
+                "select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = %s", slot
+            )
+            inactive = "select not active from pg_replication_slots where slot_name = %s"
+            eventually(lambda: database.execute(inactive, slot).fetchone() == (True,), what="nobody reads the slot")
+            users = [new_user(stack) for _ in range(3)]
+            database.execute("select pg_replication_slot_advance(%s, pg_current_wal_lsn())", slot)
+    finally:
+        stack.resume("connect")
     tells(stack, "transport", "the slot was made anew or moved on by somebody else")
     return users
 

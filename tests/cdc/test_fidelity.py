@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from cdc.catalog import Table, read_tables
 from cdc.encoding import pattern, snapshot_selects
@@ -124,6 +125,34 @@ def test_a_table_that_cannot_be_followed_is_refused(publish, create, reason):
 def test_rows_that_the_publication_filters_are_refused(publish):
     tables = publish("create table t (id int primary key); create publication p for table t where (id > 1)")
     assert found(tables) == [(None, "the publication filters its rows, which the snapshot does not")]
+
+
+def test_rows_that_row_security_may_hide_from_the_reading_role_are_refused(publish, postgres, shop_database):
+    secured = (
+        "create table t (id int primary key); alter table t enable row level security; create publication p for table t"
+    )
+    assert findings(publish(secured)) == [], "a superuser passes it by"
+    [finding] = findings(read_tables(postgres.dsn(str(conninfo_to_dict(shop_database)["dbname"]), "readside_cdc"), "p"))
+    assert (finding.table, finding.column) == ("public.t", None)
+    assert "row security may hide rows from readside_cdc" in finding.reason
+    assert finding.fix.startswith("alter role readside_cdc bypassrls, or take the table out of the publication")
+
+
+def test_a_table_that_others_inherit_from_is_refused_and_one_of_partitions_is_not(publish):
+    inherited = "create table t (id int primary key); create table child (primary key (id)) inherits (t)"
+    partitioned = (
+        "create table s (id int primary key) partition by list (id); create table s1 partition of s for values in (1)"
+    )
+    tables = publish(
+        f"{inherited}; {partitioned}; create publication p for table t, s with (publish_via_partition_root)"
+    )
+    [finding] = findings(tables)
+    assert (finding.table, finding.column) == ("public.t", None)
+    assert "rows of tables that inherit from it" in finding.reason
+    assert "make it partitioned" in finding.fix
+    assert [table.qualified for table in tables] == ["public.child", "public.s", "public.t"], (
+        "children are followed as they are"
+    )
 
 
 def test_the_key_is_the_replica_identity_index_where_there_is_one(publish):

@@ -79,7 +79,8 @@ def test_a_process_that_nobody_starts_again_says_how_the_stack_is_started() -> N
 
 def test_a_connector_that_is_held_because_its_supervision_waits_says_for_what() -> None:
     held = replace(ALL_WELL, connector=Seen(value=("STOPPED", "UNASSIGNED")))
-    assert "somebody told it to be" in hop(held, "transport").why
+    assert "its supervision starts it again at its slot" in hop(held, "transport").why
+    assert "/resume" not in hop(held, "transport").why, "it would begin at its stored offset"
     waits = {"connector": Supervised(name="connector", waits="the source database does not answer")}
     assert hop(replace(held, supervised=waits), "transport").why.startswith("the source database does not answer")
 

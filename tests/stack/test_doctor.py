@@ -15,12 +15,15 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
 
+from cdc.catalog import read_tables
 from config.environment import environment_of
 from config.settings import Settings
-from stack.doctor import examine
+from stack import doctor_kafka
+from stack.doctor import carried, examine
 from stack.doctor_source import source
 from stack.finding import Finding
 from stack.postgres import dsn
+from tests import worker
 from tests.backends import native_stack
 from tests.databases import eventually
 
@@ -132,6 +135,20 @@ def test_each_harm_is_found_and_its_fix_pasted_mends_it(ready, harm, what):
     assert ready.found() == []
 
 
+def test_the_right_to_pass_row_security_by_is_asked_for_where_a_published_table_has_it_and_nowhere_else(ready):
+    def refused() -> list[Finding]:
+        return carried(read_tables(ready.given["source_dsn"], ready.settings.publication))
+
+    grant = SQL("alter role {} bypassrls").format(Identifier(ready.role))
+    ready.sql(grant)
+    assert ready.mend() == [f"role {ready.role} may bypass row security, which no published table has"]
+    ready.sql("alter table machines enable row level security")
+    [finding] = refused()
+    assert f"alter role {ready.role} bypassrls" in finding.fix
+    ready.sql(grant)
+    assert (refused(), ready.found()) == ([], [])
+
+
 def test_a_published_table_without_a_key_is_named(ready):
     ready.sql("alter publication readside add table keyless")
     ready.sql(SQL("grant select on keyless to {}").format(Identifier(ready.role)))
@@ -155,6 +172,21 @@ def test_what_is_down_is_a_finding_and_never_a_traceback(ready, tmp_path):
     assert {"kafka", "connect", "serving", "analytics"} <= down and "source" not in down
     unset = {finding.part for finding in examine(Settings(data_dir=tmp_path))}
     assert {"source", "serving"} <= unset
+
+
+def test_a_stopped_connector_is_left_to_its_supervision_and_a_paused_one_is_let_go_on(tmp_path):
+    with worker.answering() as connect:
+        settings = Settings(data_dir=tmp_path, connect_url=connect.url)
+        connect.answer("PUT", "config", {})
+        fixes: dict[str, str] = {}
+        for action in ("stop", "pause"):
+            connect.answer("PUT", action, None)
+            [found] = doctor_kafka.connect(settings, ())
+            fixes[action] = found.fix
+    assert fixes == {
+        "stop": "readside status  # its supervision starts it again at its slot",
+        "pause": f"curl -X PUT {settings.connect_url}/connectors/readside/resume",
+    }
 
 
 def test_the_command_prints_its_data_alone_on_standard_output_and_exits_as_it_found(ready, tmp_path):
