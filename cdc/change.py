@@ -87,14 +87,6 @@ class _Envelope(Struct, gc=False):
     transaction: _Place | None = None
 
 
-class _At(Struct):
-    lsn: int | None = None
-
-
-class _Sent(Struct):
-    source: _At
-
-
 class _MessageBlock(Struct):
     prefix: str
     content: str  # under binary.handling.mode=hex
@@ -122,7 +114,6 @@ class _WithSchema(Struct):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
-_sent = msgspec.json.Decoder(_Sent)
 _boundary = msgspec.json.Decoder(_Boundary)
 _message = msgspec.json.Decoder(_MessageEnvelope)
 _with_schema = msgspec.json.Decoder(_WithSchema)
@@ -183,15 +174,6 @@ def decode_change(
         partition=partition,
         offset=offset,
     )
-
-
-def sent_lsn(value: bytes) -> int | None:
-    """LSN of the WAL record that a table topic's record was made of, whether or not more of it can be understood; None
-    where it tells of none."""
-    try:
-        return _sent.decode(_payload(value)).source.lsn
-    except (msgspec.MsgspecError, RecursionError):
-        return None
 
 
 def decode_boundary(value: bytes) -> tuple[Literal["BEGIN", "END"], int]:

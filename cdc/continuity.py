@@ -15,10 +15,11 @@ import psycopg
 
 from cdc.assembler import Partition, unpacked
 from cdc.catalog import transaction_topic
-from cdc.change import decode_boundary, sent_lsn
+from cdc.change import decode_boundary
 from cdc.control import Snapshot
 from cdc.errors import BEGIN_ANEW, HistoryLost, SourceChanged
 from cdc.lsn import lsn_text, lsn_value
+from cdc.poison import sent_lsn
 from cdc.reader import KafkaPythonReader
 
 _TAIL = 64  # records looked at from a partition's end: some of them are tombstones, or a BEGIN without its END

@@ -15,12 +15,13 @@ from cdc.errors import Poison
 
 _object = msgspec.json.Decoder(dict[str, Raw])
 
+_LSN = rb'"source":\s*\{[^{}]*?"lsn":\s*(\d{1,18})(?!\d)'
 #: Where a change stands, in JSON that may be broken: xid, place, LSN, end of the transaction before; numbers of at most 64
 #: bits. Looked for inside the source and the transaction block alone, and the last one counts: a row comes before them.
 _PLACES = (
     rb'"source":\s*\{[^{}]*?"txId":\s*(\d{1,18})(?!\d)',
     rb'"transaction":\s*\{[^{}]*?"total_order":\s*(\d{1,18})(?!\d)',
-    rb'"source":\s*\{[^{}]*?"lsn":\s*(\d{1,18})(?!\d)',
+    _LSN,
     rb'"source":\s*\{[^{}]*?"sequence":\s*"\[\\"(\d{1,18})\\"',
 )
 
@@ -71,6 +72,12 @@ def locate(
         offset=offset,
         poison=poison,
     )
+
+
+def sent_lsn(value: bytes) -> int | None:
+    """LSN of the WAL record that a table topic's record was made of, whether or not more of it can be understood; None
+    where it tells of none."""
+    return _last_number(_LSN, value)
 
 
 def decode_again(change: Change) -> Change:
