@@ -183,11 +183,15 @@ class AnalyticsStore:
         return self._kept.dead_letters
 
     def row_counts(self) -> Mapping[str, int]:
-        """How many rows each read model has; from any thread."""
+        """How many rows each read model has of which there is a table: none before it is open. From any thread."""
+        if not hasattr(self, "_connection"):
+            return {}
         with closing(self.cursor()) as cursor:
-            counted = {
-                name: cursor.execute(f"select count(*) from main.{quoted(name)}") for name in self._kept.read_models
-            }
+            tables = cursor.execute(
+                "select table_name from duckdb_tables() where schema_name = 'main' and database_name = current_database()"
+            ).fetchall()
+            there = [name for name in self._kept.read_models if (name,) in tables]
+            counted = {name: cursor.execute(f"select count(*) from main.{quoted(name)}") for name in there}
         return {name: found.fetchone()[0] for name, found in counted.items()}
 
     def ask(self, asked: Asked) -> None:
