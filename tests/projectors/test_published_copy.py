@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from projectors.analytics import copying
+from projectors.analytics import copying, publishing
 from projectors.analytics.publishing import Publisher
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import START
@@ -88,6 +91,42 @@ def test_it_is_a_whole_database_while_the_live_one_stays_open(
         assert lsn != "0/0" and ".transaction" in offsets
     finally:
         store.close()
+
+
+def test_nobody_else_opens_the_live_one_after_it_was_copied(analytics: Any, publisher: Publisher, target: Path) -> None:
+    analytics.commit(SEED)
+    store = analytics.project()
+    try:
+        await_copy(publisher, store, target)
+        live = str(publisher._live)
+        for mode in ("False", "True"):
+            script = f"import duckdb, sys; duckdb.connect(sys.argv[1], read_only={mode})"
+            opened = subprocess.run([sys.executable, "-c", script, live], capture_output=True, text=True)
+            assert "IOException" in opened.stderr and "lock" in opened.stderr
+    finally:
+        store.close()
+
+
+def test_a_copy_that_does_not_end_is_given_up(
+    tmp_path: Path, target: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_PAUSE_S", 0.2)
+    os.mkfifo(tmp_path / "live.duckdb")  # as a disk that does not answer: nobody ever writes into it
+    publisher = Publisher(tmp_path / "live.duckdb", target, interval_s=0.001)
+    began = time.monotonic()
+    publisher.committed(replace(START, phase="streaming"))
+    assert time.monotonic() - began < 10
+    assert [vars(record).get("reason") for record in caplog.records] == ["it took more than 0.2 s"]
+    assert publisher._next_at > time.monotonic(), "the writing thread has some rest from it"
+    assert not publisher._busy.locked() and not target.exists()
+    publisher.close()
+
+
+def test_a_copy_that_fails_says_why(tmp_path: Path, target: Path, caplog: pytest.LogCaptureFixture) -> None:
+    publisher = Publisher(tmp_path / "live.duckdb", target, interval_s=0.001)
+    publisher.committed(replace(START, phase="streaming"))
+    assert [vars(record).get("reason") for record in caplog.records] == ["No such file or directory"]
+    publisher.close()
 
 
 def test_readers_of_the_last_one_go_on_and_it_is_kept(analytics: Any, publisher: Publisher, target: Path) -> None:
