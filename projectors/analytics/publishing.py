@@ -45,14 +45,14 @@ class Publisher:
             shutil.rmtree(left, ignore_errors=True)
         self._interval_s = interval_s
         self._next_at = 0.0
-        self._published: int | None = None  # changes in the store when it was copied last
+        self._published: int | None = None  # the store's revision when it was copied last
         self._busy = threading.Lock()
         self._copier = _Copier()
         self._closing = False
 
-    def committed(self, checkpoint: Checkpoint) -> None:
-        """Between two transactions: copy the file if it is time, and something has changed."""
-        if checkpoint.phase != "streaming" or checkpoint.changes == self._published:
+    def committed(self, checkpoint: Checkpoint, revision: int) -> None:
+        """Between two transactions: copy the file if it is time, and rows may have changed; ``revision``: the store's."""
+        if checkpoint.phase != "streaming" or revision == self._published:
             return
         if time.monotonic() < self._next_at or not self._busy.acquire(blocking=False):
             return
@@ -68,7 +68,7 @@ class Publisher:
             self._next_at = now + max(self._interval_s, _REST_OF_FAILED * (now - began))
             self._busy.release()
             return
-        self._published = checkpoint.changes
+        self._published = revision
         threading.Thread(target=self._publish, args=(copy, began), name="publishing", daemon=True).start()
 
     def close(self) -> None:
@@ -87,15 +87,18 @@ class Publisher:
         return self._work / self._live.name
 
     def _publish(self, copy: Path, began: float) -> None:
+        failure: str | None = "an unforeseen error"
         try:
             failure = None if self._closing else self._copier.publish(copy, self._target)
+        except (OSError, ValueError) as exc:  # it cannot begin, or its answer ended in the middle
+            failure = str(exc)
+        finally:
             if failure and not self._closing:
                 logger.warning(
                     "the analytics store's copy was not published; trying again later",
                     extra={"action": "publish_failed", "reason": failure},
                 )
                 self._published = None
-        finally:
             now = time.monotonic()
             self._next_at = max(began + self._interval_s, now + _LEAST_REST * (now - began))
             self._busy.release()
