@@ -44,6 +44,7 @@ class Kept:
         self.parked: dict[str, str] = {}  #: declared tables that stand still, and why
         self.incomplete: dict[str, str] = {}  #: read models of which rows may be behind, and why
         self.dead_letters = 0
+        self._mirrors = {name: table.mirror for name, table in self.tables.items()}  # those parked among them
         self._declarations = declarations
         self._shapes = shapes
         self._parks = parks
@@ -120,7 +121,7 @@ class Kept:
 
         One that was just ``made`` from a new declaration fails for all to see instead.
         """
-        tables = {name.partition(".")[2]: why for name, why in self.plan.parked.items()}
+        tables = {self._mirror(name): why for name, why in self.plan.parked.items()}
         parked = parked_with(self._declarations, tables)
         sound = self.doubted.union(made)
         parked |= broken(without(self._declarations, parked), self.tables.values(), sound)
@@ -149,6 +150,10 @@ class Kept:
     def count_letters(self, by_table: Mapping[str, int]) -> None:
         """So many changes are parked, by schema.table."""
         self.dead_letters = sum(by_table.values())
-        counts = behind(self._declarations, {table.partition(".")[2]: count for table, count in by_table.items()})
+        counts = behind(self._declarations, {self._mirror(table): count for table, count in by_table.items()})
         told = {name: f"{count} dead letters" for name, count in counts.items()}
         self.incomplete = told | {name: f"parked: {why}" for name, why in self.parked.items()}
+
+    def _mirror(self, table: str) -> str:
+        """The name in the mirror of a table, schema.table; one that is not captured any more has a plain one."""
+        return self._mirrors.get(table, table.partition(".")[2])
