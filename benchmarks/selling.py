@@ -48,10 +48,10 @@ def main() -> None:
     publishing = False
     pauses: list[float] = []
 
-    def committed(checkpoint: Any) -> None:
+    def committed(checkpoint: Any, revision: int) -> None:
         if publishing:
             began = time.perf_counter()
-            publisher.committed(checkpoint)
+            publisher.committed(checkpoint, revision)
             pauses.append(time.perf_counter() - began)
 
     store = AnalyticsStore(

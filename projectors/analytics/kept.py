@@ -9,8 +9,15 @@ from cdc.catalog import Table
 from cdc.shapes import Shapes
 from projectors.alteration import Plan, require_tables, with_missing
 from projectors.analytics.connection import Connection
-from projectors.analytics.declared import broken, columns_of, make, make_history, stored_relation
+from projectors.analytics.declared import (
+    broken,
+    columns_of,
+    make,
+    make_history,
+    stored_relation,
+)
 from projectors.analytics.following import follow_source, make_anew, remember, remembered
+from projectors.analytics.noted import drop_undeclared, fingerprints, note
 from projectors.analytics.relation import Relation, relation_of
 from projectors.parking import behind, parked_with, readers, without
 from projectors.read_model import Declarations, History
@@ -37,6 +44,7 @@ class Kept:
         self.parked: dict[str, str] = {}  #: declared tables that stand still, and why
         self.incomplete: dict[str, str] = {}  #: read models of which rows may be behind, and why
         self.dead_letters = 0
+        self._mirrors = {name: table.mirror for name, table in self.tables.items()}  # those parked among them
         self._declarations = declarations
         self._shapes = shapes
         self._parks = parks
@@ -83,15 +91,19 @@ class Kept:
         return self._declarations.readers_of(references) | frozenset(names)
 
     def prepare_declared(self, connection: Connection) -> frozenset[str]:
-        """Make the tables that are missing or were built from another declaration; returns their names: now empty."""
-        built = dict(connection.execute("select name, fingerprint from readside.declared").fetchall())
+        """Make the tables that are missing or were built from another declaration; returns their names: now empty.
+
+        Read models and rollups that are not declared any more are dropped: they would stand still.
+        """
+        drop_undeclared(connection, self._declarations)
+        built = fingerprints(connection)
         wanted = self._declarations.fingerprints()
         self.relations = {table.mirror: relation_of(table) for table in self.tables.values()}
         made: set[str] = set()
         for history in self._declarations.histories:
             if built.get(history.name) != wanted[history.name]:
                 make_history(connection, history, anew=history.name in built)
-                _note(connection, history.name, wanted[history.name])
+                note(connection, history, wanted[history.name])
                 made.add(history.name)
             self.history_columns[history.name] = columns_of(connection, history)
         for declared in self.maintained:
@@ -99,7 +111,7 @@ class Kept:
                 if isinstance(declared, Rollup) and declared.of not in self.relations:
                     continue  # what it reads is parked, and so will it be
                 make(connection, declared, self.relations)
-                _note(connection, declared.name, wanted[declared.name])
+                note(connection, declared, wanted[declared.name])
                 made.add(declared.name)
             self.relations[declared.reference] = stored_relation(connection, declared)
         return frozenset(made)
@@ -109,7 +121,7 @@ class Kept:
 
         One that was just ``made`` from a new declaration fails for all to see instead.
         """
-        tables = {name.partition(".")[2]: why for name, why in self.plan.parked.items()}
+        tables = {self._mirror(name): why for name, why in self.plan.parked.items()}
         parked = parked_with(self._declarations, tables)
         sound = self.doubted.union(made)
         parked |= broken(without(self._declarations, parked), self.tables.values(), sound)
@@ -138,14 +150,10 @@ class Kept:
     def count_letters(self, by_table: Mapping[str, int]) -> None:
         """So many changes are parked, by schema.table."""
         self.dead_letters = sum(by_table.values())
-        counts = behind(self._declarations, {table.partition(".")[2]: count for table, count in by_table.items()})
+        counts = behind(self._declarations, {self._mirror(table): count for table, count in by_table.items()})
         told = {name: f"{count} dead letters" for name, count in counts.items()}
         self.incomplete = told | {name: f"parked: {why}" for name, why in self.parked.items()}
 
-
-def _note(connection: Connection, name: str, fingerprint: str) -> None:
-    connection.execute("delete from readside.declared where name = $name", {"name": name})
-    connection.execute(
-        "insert into readside.declared (name, fingerprint) values ($name, $fingerprint)",
-        {"name": name, "fingerprint": fingerprint},
-    )
+    def _mirror(self, table: str) -> str:
+        """The name in the mirror of a table, schema.table; one that is not captured any more has a plain one."""
+        return self._mirrors.get(table, table.partition(".")[2])

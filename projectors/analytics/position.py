@@ -15,6 +15,7 @@ SCHEMA = """
         rate double not null, state varchar not null);
     create table if not exists readside.declared (name varchar not null, fingerprint varchar not null);
     alter table readside.declared add column if not exists parked varchar;
+    alter table readside.declared add column if not exists kind varchar;
     create table if not exists readside.mirrored (
         "table" varchar not null, shape varchar not null, former varchar not null, parked varchar);
     create table if not exists readside.dead_letters (

@@ -1,13 +1,14 @@
 """The published copy of the analytics store: a file that any DuckDB opens, replaced whole every few seconds.
 
-No second process can open the live file, not even to read, and the process that has it open may touch no other file. So
-the writing thread, between two of its transactions, copies the live file as it is; a child process makes of that copy a
-compact database in the oldest storage format, and puts it in the place of the last one. Whoever has that one open goes on
-reading it.
+No second process can open the live file with DuckDB, not even to read, and the process that has it open may touch no other
+file. So the writing thread, between two of its transactions, has the live file copied as it is; a child process makes of
+that copy a compact database in the oldest storage format, and puts it in the place of the last one. Whoever has that one
+open goes on reading it.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 _LEAST_REST = 0.25  # times as long as a copy took passes before the next one
 _COPY_S = 300.0  # longest that a copy may take
+_PAUSE_S = 30.0  # longest that the writing thread waits for the copy of the live file
+_REST_OF_FAILED = 10  # times as long as that took in vain passes before it is tried again
 
 
 class Publisher:
@@ -41,14 +45,14 @@ class Publisher:
             shutil.rmtree(left, ignore_errors=True)
         self._interval_s = interval_s
         self._next_at = 0.0
-        self._published: int | None = None  # changes in the store when it was copied last
+        self._published: int | None = None  # the store's revision when it was copied last
         self._busy = threading.Lock()
         self._copier = _Copier()
         self._closing = False
 
-    def committed(self, checkpoint: Checkpoint) -> None:
-        """Between two transactions: copy the file if it is time, and something has changed."""
-        if checkpoint.phase != "streaming" or checkpoint.changes == self._published:
+    def committed(self, checkpoint: Checkpoint, revision: int) -> None:
+        """Between two transactions: copy the file if it is time, and rows may have changed; ``revision``: the store's."""
+        if checkpoint.phase != "streaming" or revision == self._published:
             return
         if time.monotonic() < self._next_at or not self._busy.acquire(blocking=False):
             return
@@ -60,10 +64,11 @@ class Publisher:
                 "the analytics store cannot be copied; trying again later",
                 extra={"action": "publish_failed", "reason": exc.strerror},
             )
-            self._next_at = began + self._interval_s
+            now = time.monotonic()
+            self._next_at = now + max(self._interval_s, _REST_OF_FAILED * (now - began))
             self._busy.release()
             return
-        self._published = checkpoint.changes
+        self._published = revision
         threading.Thread(target=self._publish, args=(copy, began), name="publishing", daemon=True).start()
 
     def close(self) -> None:
@@ -77,26 +82,53 @@ class Publisher:
     def _copy(self) -> Path:
         shutil.rmtree(self._work, ignore_errors=True)
         self._work.mkdir(parents=True)
-        copy = self._work / "as-it-was.duckdb"
-        shutil.copyfile(self._live, copy)
         log = self._live.with_name(self._live.name + ".wal")
-        if log.exists():
-            shutil.copyfile(log, copy.with_name(copy.name + ".wal"))
-        return copy
+        _copy([self._live, log] if log.exists() else [self._live], self._work)
+        return self._work / self._live.name
 
     def _publish(self, copy: Path, began: float) -> None:
+        failure: str | None = "an unforeseen error"
         try:
             failure = None if self._closing else self._copier.publish(copy, self._target)
+        except (OSError, ValueError) as exc:  # it cannot begin, or its answer ended in the middle
+            failure = str(exc)
+        finally:
             if failure and not self._closing:
                 logger.warning(
                     "the analytics store's copy was not published; trying again later",
                     extra={"action": "publish_failed", "reason": failure},
                 )
                 self._published = None
-        finally:
             now = time.monotonic()
             self._next_at = max(began + self._interval_s, now + _LEAST_REST * (now - began))
             self._busy.release()
+
+
+def _copy(files: Sequence[Path], directory: Path) -> None:
+    """Copy files into a directory. Raises OSError, also when it takes too long.
+
+    Another process does it: DuckDB's lock is one of ``fcntl``'s, which a process loses on a file as soon as it closes any
+    descriptor of it, whoever opened that. `cp`, because it begins in 5 ms however large this process is, where a fork takes
+    ten times that, and because it runs at this one's priority, which waits for it.
+    """
+    command = ["cp", "--", *map(str, files), str(directory)]
+    try:
+        # In a session of its own: an interrupt at a terminal is for this process alone.
+        copied = subprocess.run(
+            command,
+            env=bare_environment() | {"LC_ALL": "C"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=_PAUSE_S,
+            start_new_session=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise OSError(errno.ETIMEDOUT, f"it took more than {_PAUSE_S:g} s") from exc
+    if copied.returncode:
+        why = copied.stderr.decode(errors="replace").strip().rpartition(": ")[2]
+        raise OSError(errno.EIO, why or f"cp ended with exit code {copied.returncode}")
 
 
 class _Copier:

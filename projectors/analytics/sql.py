@@ -29,9 +29,12 @@ STAMP = """(select epoch_us(as_of) as as_of_us, end_lsn, (select count(*) from r
 _READING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN)
 #: What tells where the store's files lie, or runs a text that nobody has looked at. As words, wherever they stand: no other
 #: spelling of a name means the same to DuckDB. ``query`` may be a column's name too: where a bracket follows, or what could
-#: hide one, it is the function. DuckDB has white space and ends of comments that Python has not.
+#: hide one, it is the function. DuckDB has white space and ends of comments that Python has not. ``histogram`` is two: a
+#: macro that reads the table its first argument names, and has two at least; and what counts values, which one argument
+#: suffices, here one that holds no comma, bracket, text or comment.
 _TELLING = re.compile(
-    r"\b(duckdb_(?:databases|settings|secrets|extensions|temporary_files|logs?\w*|log_contexts)|pragma_(?:database_\w+|platform|version)"
+    r"\b(histogram_values|histogram(?!\s*\([\w.:%+*\s]+\))(?=\"?[^\w\x21-\x7e]*(?:\(|--|/\*))"
+    r"|duckdb_(?:databases|\w*settings|secrets|extensions|temporary_files|logs?\w*|log_contexts)|pragma_(?:database_\w+|platform|version)"
     r"|current_setting|pg_settings|which_secret|json_execute_serialized_sql|query(?:_table)?(?=\"?[^\w\x21-\x7e]*(?:\(|--|/\*)))\b",
     re.IGNORECASE,
 )

@@ -52,12 +52,13 @@ class AnalyticsStore:
         shapes: Shapes,
         limits: Limits = DEFAULT_LIMITS,
         parks: Callable[[str], bool] = lambda _table: False,
-        committed: Callable[[Checkpoint], None] = lambda _checkpoint: None,
+        committed: Callable[[Checkpoint, int], None] = lambda _checkpoint, _revision: None,
     ) -> None:
         """``path``: the file, made if missing; of ``tables`` those that ``declarations`` read are mirrored.
 
         ``limits``: of the processes that run ad hoc SQL; ``shapes``: the tables'; ``parks``: whether a table that changed
-        at the source is left as it stands; ``committed``: called by the writing thread between two transactions.
+        at the source is left as it stands; ``committed``: called by the writing thread between two transactions, with its
+        ``revision``.
         """
         self._path = path
         self._quiet = Quiet()
@@ -70,6 +71,8 @@ class AnalyticsStore:
         self._asked: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self.checkpoint: Checkpoint = START
         self.commits, self.committed_at = 0, 0.0  #: how many since it was opened, and the last one's time.monotonic()
+        #: Rises with every commit that may have changed rows, so not with a pulse; and is never that of a store before it.
+        self.revision = time.monotonic_ns()
         self.rebuilds = Rebuilds()
 
     @property
@@ -152,7 +155,7 @@ class AnalyticsStore:
             refresh(self._connection, self._kept, touched)
             drop_temporary(self._connection)
             self._move(checkpoint)
-        self._announce(checkpoint)
+        self._announce(checkpoint, rows=bool(touched))
 
     def refused(self, changes: Iterable[Change]) -> Mapping[RecordOf, str]:
         """See Store."""
@@ -183,11 +186,15 @@ class AnalyticsStore:
         return self._kept.dead_letters
 
     def row_counts(self) -> Mapping[str, int]:
-        """How many rows each read model has; from any thread."""
+        """How many rows each read model has of which there is a table: none before it is open. From any thread."""
+        if not hasattr(self, "_connection"):
+            return {}
         with closing(self.cursor()) as cursor:
-            counted = {
-                name: cursor.execute(f"select count(*) from main.{quoted(name)}") for name in self._kept.read_models
-            }
+            tables = cursor.execute(
+                "select table_name from duckdb_tables() where schema_name = 'main' and database_name = current_database()"
+            ).fetchall()
+            there = [name for name in self._kept.read_models if (name,) in tables]
+            counted = {name: cursor.execute(f"select count(*) from main.{quoted(name)}") for name in there}
         return {name: found.fetchone()[0] for name, found in counted.items()}
 
     def ask(self, asked: Asked) -> None:
@@ -259,14 +266,16 @@ class AnalyticsStore:
         if checkpoint.parked or checkpoint.released:
             self._kept.count_letters(letters.by_table(self._connection))
 
-    def _announce(self, checkpoint: Checkpoint) -> None:
+    def _announce(self, checkpoint: Checkpoint, *, rows: bool = True) -> None:
+        """``rows``: whether the commit may have changed some."""
         with self._moved:
             self.checkpoint = checkpoint
+            self.revision += rows
             self.commits, self.committed_at = self.commits + 1, time.monotonic()
             self._moved.notify_all()
         with translated():
             checkpoint_if_due(self._connection, self._path, self.confinement)
-        self._committed(checkpoint)
+        self._committed(checkpoint, self.revision)
 
     @contextmanager
     def _transaction(self) -> Generator[None]:

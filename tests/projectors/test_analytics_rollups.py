@@ -11,8 +11,11 @@ import pytest
 
 from cdc.errors import Fatal
 from projectors.analytics.store import AnalyticsStore
+from projectors.parking import without
 from projectors.read_model import Declarations
+from projectors.read_models import DECLARATIONS
 from projectors.rollup import Rollup
+from tests.operations import SEED
 
 RATINGS = Rollup(
     store="analytics",
@@ -98,3 +101,55 @@ def test_what_changes_costs_no_look_at_the_rest(analytics: Any, project: Any, tm
         store.execute("update rollups.ratings set reviews = 1_000_000")
     analytics.commit("insert into reviews (product_id, user_id, rating, body) values (1, 6, 5, 'long enough')")
     assert project(RATINGS) == [(1, 1_000_001, 25)]
+
+
+HISTORY = "order_status_changes"
+
+
+@pytest.fixture
+def project_all_but(analytics: Any, tmp_path: Path) -> Any:
+    """Reads what is in the log with all that is declared but some; runs a statement on the store."""
+
+    def project(*names: str, then: str = "select 1") -> list[Any]:
+        def make(tables: Any, shapes: Any) -> AnalyticsStore:
+            declared = without(DECLARATIONS.of_store("analytics"), names)
+            return AnalyticsStore(tmp_path / "live.duckdb", tables, declared, memory_limit="1GB", shapes=shapes)
+
+        analytics._make_store = make
+        analytics.project_until_done()
+        with duckdb.connect(tmp_path / "live.duckdb") as store:
+            return store.execute(then).fetchall()
+
+    analytics.commit(SEED)
+    return project
+
+
+TABLES = "select table_name from duckdb_tables() where schema_name in ('main', 'rollups')"
+DAYS = "select day::varchar, orders from daily_orders where day = '2020-02-03'"
+MOVED = "update orders set placed_at = '2020-02-03T04:05:06Z' where id = (select min(id) from orders)"
+
+
+def test_what_is_declared_no_more_is_dropped_and_never_comes_back_stale(analytics: Any, project_all_but: Any) -> None:
+    assert project_all_but(then=DAYS) == []
+    left = project_all_but("daily_orders", "orders_by_day", then=TABLES)
+    assert ("orders",) in left and not {("daily_orders",), ("orders_by_day",)} & set(left)
+    analytics.commit(MOVED)
+    project_all_but("daily_orders", "orders_by_day")
+    assert project_all_but(then=DAYS) == [("2020-02-03", 1)]
+
+
+def test_a_history_that_is_declared_no_more_stays(project_all_but: Any) -> None:
+    how_many = f"select count(*) from {HISTORY}"
+    told = project_all_but(then=how_many)
+    assert told != [(0,)]
+    assert project_all_but(HISTORY, then=how_many) == told
+
+
+def test_what_an_earlier_release_noted_is_told_apart(analytics: Any, project_all_but: Any) -> None:
+    project_all_but(then="alter table readside.declared drop column kind")
+    left = project_all_but("daily_orders", "orders_by_day", HISTORY, then=TABLES)
+    assert ("orders_by_day",) not in left
+    assert {("daily_orders",), (HISTORY,)} <= set(left), "whether it is a history nobody can tell"
+    analytics.commit(MOVED)
+    project_all_but("daily_orders", "orders_by_day", HISTORY)
+    assert project_all_but(then=DAYS) == [("2020-02-03", 1)], "its rows were not taken for the model's"

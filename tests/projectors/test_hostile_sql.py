@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from projectors.analytics.confined import Limits
-from projectors.analytics.sql import Refused, Statement, query
+from projectors.analytics.sql import Answer, Refused, Statement, query
 from projectors.analytics.store import AnalyticsStore
 from projectors.read_model import Declarations
 
@@ -108,6 +109,13 @@ TELLING = [
     "select hex(path) from query\ufeff('select path from duckdb_' || 'databases()')",
     "select * from query /* /* */ -- */ */ ('select 1')",
     "select * from query_table('orders')",
+    # DuckDB's macros that look up a table by a text.
+    "select * from histogram_values('duckdb_' || 'databases', reverse(path))",
+    "select * from histogram('duckdb_' || 'databases', reverse(path))",
+    "select * from orders, \"histogram\" /* */ ('duckdb_' || 'databases', hex(path))",
+    "pivot histogram --\r('duckdb_' || 'databases', hex(path)) on bin using sum(count)",
+    "from histogram(technique := 'sample', source := 'duckdb_' || 'databases', col_name := path)",
+    "select * from duckdb_profiling_settings()",
     "select * from json_execute_serialized_sql(json_serialize_sql('select 1'))",
     "select getenv('HOME')",
     "select * from os",
@@ -194,6 +202,32 @@ def test_it_is_refused_and_changes_nothing(store: AnalyticsStore, number: int) -
     assert str(store.directory) not in said
     assert "/etc" not in said and "/root" not in said and "/home" not in said and "/proc" not in said
     assert state(store) == before
+
+
+def test_whatever_duckdb_has_that_reads_a_table_by_a_text_is_refused(store: AnalyticsStore) -> None:
+    macros = (
+        store.cursor()
+        .execute("select function_name, macro_definition from duckdb_functions() where function_type = 'table_macro'")
+        .fetchall()
+    )
+    reading, found = {"query", "query_table"}, {""}
+    while found:
+        found = {name for name, text in macros if any(re.search(rf"\b{of}\(", text) for of in reading)} - reading
+        reading |= found
+    assert {"histogram", "histogram_values"} <= reading
+    for name in reading:
+        with pytest.raises(Refused, match="is not for ad hoc SQL"):
+            asked(store, f"from {name}('duckdb_' || 'databases', path)")
+
+
+@pytest.mark.parametrize("of", ["status", "orders.status", " id % 7 ", "status::int"])
+def test_a_histogram_that_counts_is_no_such_macro(store: AnalyticsStore, of: str) -> None:
+    assert b"1428" in asked(store, f"select id < 0, histogram({of}) from orders group by 1").body
+    assert b"9999" in asked(store, "select max(id) as histogram from orders group by 1 = 1 order by histogram").body
+
+
+def asked(store: AnalyticsStore, sql: str) -> Answer:
+    return query(store, Statement(sql=sql, parameters={}, form="json", most_rows=10))
 
 
 def test_no_process_is_left_and_none_took_more_than_it_may(store: AnalyticsStore) -> None:

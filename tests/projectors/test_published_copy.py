@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from projectors.analytics import copying
+from projectors.analytics import copying, publishing
 from projectors.analytics.publishing import Publisher
 from projectors.analytics.store import AnalyticsStore
 from projectors.checkpoint import START
@@ -58,7 +62,7 @@ def await_copy(publisher: Publisher, store: Any, target: Path) -> None:
     """Until the copy is of where the store stands; in life each pulse is an occasion to publish."""
 
     def current() -> bool:
-        publisher.committed(store.checkpoint)
+        publisher.committed(store.checkpoint, store.revision)
         return target.is_file() and answer(target, "select epoch_us(as_of) from _readside") == [
             (store.checkpoint.committed_us,)
         ]
@@ -88,6 +92,42 @@ def test_it_is_a_whole_database_while_the_live_one_stays_open(
         assert lsn != "0/0" and ".transaction" in offsets
     finally:
         store.close()
+
+
+def test_nobody_else_opens_the_live_one_after_it_was_copied(analytics: Any, publisher: Publisher, target: Path) -> None:
+    analytics.commit(SEED)
+    store = analytics.project()
+    try:
+        await_copy(publisher, store, target)
+        live = str(publisher._live)
+        for mode in ("False", "True"):
+            script = f"import duckdb, sys; duckdb.connect(sys.argv[1], read_only={mode})"
+            opened = subprocess.run([sys.executable, "-c", script, live], capture_output=True, text=True)
+            assert "IOException" in opened.stderr and "lock" in opened.stderr
+    finally:
+        store.close()
+
+
+def test_a_copy_that_does_not_end_is_given_up(
+    tmp_path: Path, target: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "_PAUSE_S", 0.2)
+    os.mkfifo(tmp_path / "live.duckdb")  # as a disk that does not answer: nobody ever writes into it
+    publisher = Publisher(tmp_path / "live.duckdb", target, interval_s=0.001)
+    began = time.monotonic()
+    publisher.committed(replace(START, phase="streaming"), 1)
+    assert time.monotonic() - began < 10
+    assert [vars(record).get("reason") for record in caplog.records] == ["it took more than 0.2 s"]
+    assert publisher._next_at > time.monotonic(), "the writing thread has some rest from it"
+    assert not publisher._busy.locked() and not target.exists()
+    publisher.close()
+
+
+def test_a_copy_that_fails_says_why(tmp_path: Path, target: Path, caplog: pytest.LogCaptureFixture) -> None:
+    publisher = Publisher(tmp_path / "live.duckdb", target, interval_s=0.001)
+    publisher.committed(replace(START, phase="streaming"), 1)
+    assert [vars(record).get("reason") for record in caplog.records] == ["No such file or directory"]
+    publisher.close()
 
 
 def test_readers_of_the_last_one_go_on_and_it_is_kept(analytics: Any, publisher: Publisher, target: Path) -> None:
@@ -125,10 +165,49 @@ def test_nothing_new_is_not_published_again(analytics: Any, publisher: Publisher
     await_copy(publisher, store, target)
     eventually(lambda: not publisher._busy.locked(), what="it is done")
     first = target.stat().st_ino
-    publisher.committed(store.checkpoint)
+    publisher.committed(store.checkpoint, store.revision)
     assert not publisher._busy.locked()
     store.close()
     assert target.stat().st_ino == first
+
+
+def test_what_is_computed_anew_is_published_although_no_change_came(
+    analytics: Any, publisher: Publisher, target: Path
+) -> None:
+    analytics.commit(SEED)
+    store = analytics.project()
+    await_copy(publisher, store, target)
+    eventually(lambda: not publisher._busy.locked(), what="it is done")
+    wrong = "select count(*) from customers where email = 'wrong'"
+    with closing(store.cursor()) as cursor:
+        cursor.execute("update customers set email = 'wrong'")
+    publisher._published, publisher._next_at = None, 0.0
+    store._announce(store.checkpoint)
+    eventually(lambda: answer(target, wrong) == [(3,)], what="wrong rows are published")
+    eventually(lambda: not publisher._busy.locked(), what="it is done")
+    publisher._next_at = 0.0
+    assert store.rebuilds.ask(["customers"]) and store.attend()
+    eventually(lambda: answer(target, wrong) == [(0,)], what="what was computed anew is published")
+    store.close()
+
+
+def test_a_copier_that_cannot_begin_is_told_and_tried_again(
+    analytics: Any,
+    publisher: Publisher,
+    target: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", str(target.with_name("no such program")))
+        analytics.commit(SEED)
+        store = analytics.project()
+        eventually(lambda: not publisher._busy.locked(), what="it is done")
+    assert "No such file or directory" in str([vars(record).get("reason") for record in caplog.records])
+    publisher._next_at = 0.0
+    store._announce(store.checkpoint)
+    eventually(target.is_file, what="it is published after all")
+    store.close()
 
 
 def test_a_failure_is_told_and_tried_again(
@@ -141,7 +220,7 @@ def test_a_failure_is_told_and_tried_again(
     eventually(lambda: not publisher._busy.locked(), what="it is done")
     target.rmdir()
     publisher._next_at = 0.0
-    publisher.committed(store.checkpoint)
+    publisher.committed(store.checkpoint, store.revision)
     eventually(target.is_file, what="it is published after all")
     store.close()
 
@@ -174,7 +253,7 @@ def test_copies_are_made_by_one_process_and_by_another_when_it_was_killed(
 
 
 def test_before_the_first_snapshot_there_is_none(publisher: Publisher, target: Path) -> None:
-    publisher.committed(START)
+    publisher.committed(START, 1)
     assert not publisher._busy.locked() and not target.exists()
 
 

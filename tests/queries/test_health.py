@@ -16,8 +16,14 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
+from cdc.catalog import read_tables
+from cdc.shapes import read_shapes
 from config.settings import Settings
-from queries import diagnosis
+from projectors.analytics import server
+from projectors.analytics.connection import opened
+from projectors.analytics.store import AnalyticsStore
+from projectors.read_models import DECLARATIONS
+from queries import diagnosis, probes
 from queries.diagnosis import Seen
 from queries.health import collect
 from queries.pipeline import worst
@@ -160,6 +166,30 @@ def test_rows_of_the_analytics_store_are_counted_without_a_place_of_ad_hoc_sql(s
         for _ in range(shop.store.confinement.limits.at_once):
             held.enter_context(shop.store.confinement._places)
         assert orders() == 1
+
+
+def test_an_analytics_store_that_is_being_opened_says_so_and_is_not_down(
+    settings: Settings, shop_database: str
+) -> None:
+    tables, shapes = read_tables(shop_database, "readside"), read_shapes(shop_database, "readside")
+    path, models = settings.data_dir / "live.duckdb", DECLARATIONS.of_store("analytics")
+    store = AnalyticsStore(path, tables, models, memory_limit="1GB", shapes=shapes)
+
+    def told() -> tuple[str, str]:
+        analytics = next(hop for hop in collect(settings).hops if hop.name == "analytics")
+        all_else_well = replace(ALL_WELL, analytics=Seen(value=probes.analytics(settings)))
+        return analytics.state, hop(all_else_well, "analytics").why
+
+    being_opened = ("degraded", "the store is being opened, or its first snapshot loaded")
+    with server.serving(settings, store):
+        assert told() == being_opened
+        assert store.row_counts() == {}
+        store._connection = opened(path, "1GB", store._quiet)
+        try:
+            assert told() == being_opened
+            assert store.row_counts() == {}, "its tables are not there yet"
+        finally:
+            store.close()
 
 
 def test_what_is_parked_is_counted_and_makes_its_hop_worse(settings: Settings, projector: Projector) -> None:
