@@ -47,9 +47,7 @@ class Table:
     identity: str = "d"  #: pg_class.relreplident: d primary key, f full, i index, n nothing
     deferrable: bool = False  #: the primary key is checked at the end of a statement or transaction only
     filtered: bool = False  #: the publication has a row filter for it
-    hidden_from: str | None = (
-        None  #: the reading role, as SQL writes it, if row security may hide rows of it from that role
-    )
+    hidden_from: str | None = None  #: the reading role, as SQL writes it, if row security may hide rows from it
     inherited: bool = False  #: other tables, no partitions of it, inherit from it
     mirror: str = ""  #: its name in the stores' schema mirror
 

@@ -9,13 +9,7 @@ from cdc.catalog import Table
 from cdc.shapes import Shapes
 from projectors.alteration import Plan, require_tables, with_missing
 from projectors.analytics.connection import Connection
-from projectors.analytics.declared import (
-    broken,
-    columns_of,
-    make,
-    make_history,
-    stored_relation,
-)
+from projectors.analytics.declared import broken, columns_of, make, make_history, stored_relation
 from projectors.analytics.following import follow_source, make_anew, remember, remembered
 from projectors.analytics.noted import drop_undeclared, fingerprints, note
 from projectors.analytics.relation import Relation, relation_of

@@ -9,10 +9,8 @@ from projectors.rollup import Rollup
 from projectors.versions import KINDS
 
 _KIND_OF = {of: kind for kind, of in KINDS.items()}
-_SCHEMAS = {
-    "read_model": "main",
-    "rollup": "rollups",
-}  # of what may be dropped: what a history tells is told nowhere else
+#: Of what may be dropped: what a history tells is told nowhere else.
+_SCHEMAS = {"read_model": "main", "rollup": "rollups"}
 _UNKNOWN = "unknown"  # noted without a kind by an earlier release, and not declared since: perhaps a history
 
 

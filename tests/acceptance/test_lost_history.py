@@ -103,7 +103,10 @@ def a_stopped_connector_goes_on_by_itself(stack: Native) -> None:
     connector = f"{stack.settings.connect_url}/connectors/{stack.settings.connector}"
     httpx.put(f"{connector}/stop", timeout=10).raise_for_status()
     users = [new_user(stack) for _ in range(20)]
-    running = lambda: [t["state"] for t in httpx.get(f"{connector}/status").json()["tasks"]] == ["RUNNING"]  # noqa: E731
+
+    def running() -> bool:
+        return [task["state"] for task in httpx.get(f"{connector}/status").json()["tasks"]] == ["RUNNING"]
+
     eventually(running, what="its supervision starts it again", deadline_s=60)
     eventually(
         lambda: all(is_read(stack, user) for user in users), what="users written meanwhile are read", deadline_s=40
