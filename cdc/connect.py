@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,11 +57,7 @@ class Connect:
     def put(self, config: dict[str, str]) -> None:
         """Create the connector, or give it this configuration; waits until the worker tells its state."""
         self._call("PUT", f"/connectors/{self._name}/config", json=config)
-        deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while self.status() is None:
-            if time.monotonic() > deadline:
-                raise Transient(f"connector {self._name} did not begin within {_STOP_TIMEOUT_S:.0f} s")
-            time.sleep(0.1)
+        self._await(lambda _: True, "did not begin")
 
     def offset(self) -> dict[str, Any] | None:
         """The stored source offset; None when none is stored."""
@@ -74,19 +71,19 @@ class Connect:
         self._call("DELETE", f"/connectors/{self._name}/offsets")
         self.put(config)
         self._call("PUT", f"/connectors/{self._name}/resume")
-        deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while (status := self.status()) is None or status.stopped:  # which would have it started once more
-            if time.monotonic() > deadline:
-                raise Transient(f"connector {self._name} was not resumed within {_STOP_TIMEOUT_S:.0f} s")
-            time.sleep(0.1)
+        # As long as it says stopped it would be started once more.
+        self._await(lambda status: not status.stopped, "was not resumed")
 
     def stop(self) -> None:
         """Stop the connector and wait until its task has ended."""
         self._call("PUT", f"/connectors/{self._name}/stop")
+        self._await(lambda status: status.stopped and status.task is None, "did not stop")
+
+    def _await(self, reached: Callable[[Status], bool], otherwise: str) -> None:
         deadline = time.monotonic() + _STOP_TIMEOUT_S
-        while (status := self.status()) is None or not status.stopped or status.task is not None:
+        while (status := self.status()) is None or not reached(status):
             if time.monotonic() > deadline:
-                raise Transient(f"connector {self._name} did not stop within {_STOP_TIMEOUT_S:.0f} s")
+                raise Transient(f"connector {self._name} {otherwise} within {_STOP_TIMEOUT_S:.0f} s")
             time.sleep(0.1)
 
     def _call(
