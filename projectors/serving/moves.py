@@ -32,12 +32,13 @@ def moves_of(segment: Segment, statements: Statements, histories: Mapping[str, S
         def move(kind: str, statement: Composed, rows: Sequence[bytes] | None, name: str = name) -> Move:
             return Move(partial(statements.render, (kind, name), lambda: statement), _array(rows))
 
+        # Before the histories, which ask the mirror what rows were: a TRUNCATE is what a segment has of a table first.
+        if changes.truncated:
+            yield move("truncate", mirror.truncate, None)
         if changes.versions:
             versions = _array([history_row(version) for version in changes.versions])
             for history in histories[name]:
                 yield Move(partial(statements.history, history), versions)
-        if changes.truncated:
-            yield move("truncate", mirror.truncate, None)
         # Rows that take columns from the stored row of another key need it before it is deleted.
         rows = [row for row in changes.rows.values() if row is not None]
         if merged := [b'{"base":%b,"row":%b}' % (r.base, r.columns) for r in rows if r.base is not None]:

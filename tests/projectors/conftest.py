@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 
@@ -262,6 +263,21 @@ def store_rows(store_database: str) -> Iterator[Callable[[str], list[Any]]]:
     """Runs a statement on the serving store and gives its rows."""
     with psycopg.connect(store_database, autocommit=True) as connection:
         yield lambda statement: connection.execute(statement).fetchall()  # pyright: ignore[reportArgumentType]
+
+
+@pytest.fixture
+def run(store_database: str, tmp_path: Path) -> Callable[[str], list[Any]]:
+    """Runs a statement on whichever store there is, between two projectors."""
+
+    def run(statement: str) -> list[Any]:
+        if (tmp_path / "live.duckdb").exists():
+            with duckdb.connect(str(tmp_path / "live.duckdb")) as store:
+                return store.execute(statement).fetchall()
+        with psycopg.connect(store_database, autocommit=True) as store:
+            cursor = store.execute(statement)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            return cursor.fetchall() if cursor.description else []
+
+    return run
 
 
 @pytest.fixture

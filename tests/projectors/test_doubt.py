@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import duckdb
-import psycopg
 import pytest
 
 from tests.projectors.test_snapshots import given_a_shop
@@ -18,21 +14,6 @@ IN_DOUBT = "alter table users alter column phone type integer using 4"
 @pytest.fixture(params=["serving", "analytics"])
 def pipeline(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def run(store_database: str, tmp_path: Path) -> Callable[[str], list[Any]]:
-    """Runs a statement on whichever store there is, between two projectors."""
-
-    def run(statement: str) -> list[Any]:
-        if (tmp_path / "live.duckdb").exists():
-            with duckdb.connect(str(tmp_path / "live.duckdb")) as store:
-                return store.execute(statement).fetchall()
-        with psycopg.connect(store_database, autocommit=True) as store:
-            cursor = store.execute(statement)  # pyright: ignore[reportCallIssue, reportArgumentType]
-            return cursor.fetchall() if cursor.description else []
-
-    return run
 
 
 def products(pipeline: Any) -> str:
