@@ -21,7 +21,7 @@ def encoded(base_type: str, full_type: str, value: Any) -> Any:
             scale = int(full_type.rpartition(",")[2].rstrip(")")) if "," in full_type else None
             return str(value) if scale is None else f"{value:.{scale}f}"
         case "json" | "jsonb":
-            return json.dumps(value)
+            return json.dumps(value, default=float)
         case "bytea":
             return value.removeprefix("\\x")
         case "timestamptz":

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import set_json_loads
 
 from cdc.assembler import Partition
 from cdc.catalog import Table, message_topic, topic_of, topics_of, transaction_topic
@@ -112,6 +115,7 @@ class ScriptedSource:
     def flush(self) -> list[Committed]:
         """The transactions since the last flush, not sent yet: in commit order if at most one of them overlaps others."""
         with self.connection.cursor(row_factory=dict_row) as cursor:
+            set_json_loads(partial(json.loads, parse_float=Decimal), cursor)  # 1.00 is not 1.0
             rows = cursor.execute(
                 """delete from scripted.change
                    returning place, xid::text::bigint & x'ffffffff'::bigint as xid, "table", op, before, after, copied"""
@@ -214,13 +218,13 @@ class ScriptedSource:
             "op": op,
         }
         topic = topic_of(PREFIX, table)
-        transaction.rows.append((topic, key, json.dumps(envelope).encode(), headers or []))
+        transaction.rows.append((topic, key, json.dumps(envelope, default=float).encode(), headers or []))
         if op == "d":
             transaction.rows.append((topic, key, None, headers or []))
 
     def _key(self, table: Table, row: Mapping[str, Any]) -> bytes:
         image = self._image(table, row, None)
-        return json.dumps({name: image[name] for name in table.key}).encode()
+        return json.dumps({name: image[name] for name in table.key}, default=float).encode()
 
     def _image(self, table: Table, row: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, Any]:
         image: dict[str, Any] = {}
@@ -228,7 +232,7 @@ class ScriptedSource:
             if column.generated:
                 continue
             value = row[column.name]
-            stored = json.dumps(value) if column.base_type in ("json", "jsonb") else value
+            stored = json.dumps(value, default=float) if column.base_type in ("json", "jsonb") else value
             if (
                 isinstance(stored, str)
                 and len(stored) >= TOASTED

@@ -13,9 +13,6 @@ Connection = psycopg.Connection[Any]
 
 SHOWN = 10  # differing keys
 
-#: Types without an equality of their own, or with one that is about something else: their text is compared.
-_AS_TEXT = ("json", "xml", "point", "box", "circle", "line", "lseg", "path", "polygon")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
@@ -119,9 +116,13 @@ def _table(name: str) -> Identifier:
 
 
 def _differs(name: str, left: Mapping[str, str], right: Mapping[str, str]) -> Composable:
-    as_text = left[name] != right[name] or left[name].split("[")[0] in _AS_TEXT
-    o, n = (SQL("{}.{}{}").format(SQL(of), Identifier(name), SQL("::text" if as_text else "")) for of in ("o", "n"))
-    return SQL("{} is distinct from {}").format(o, n)
+    # As they are stored, which is also for types without an equality; where the types differ, as they are shown.
+    form = (
+        SQL("row({})::record *<> row({})::record")
+        if left[name] == right[name]
+        else SQL("{}::text is distinct from {}::text")
+    )
+    return form.format(Identifier("o", name), Identifier("n", name))
 
 
 def _types(connection: Connection, name: str) -> dict[str, str]:

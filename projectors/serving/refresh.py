@@ -62,7 +62,7 @@ def copy_statement(
         update {target} t
            set {column} = c.{value}
           from {changed} c
-         where c.{sign} = 1 and t.{by} = c.{key} and t.{column} is distinct from c.{value}
+         where c.{sign} = 1 and t.{by} = c.{key} and t.{column}::text is distinct from c.{value}::text
     """).format(
         target=Identifier("read_models", model.name),
         column=Identifier(column),
@@ -127,12 +127,15 @@ def slice_statement(model: ReadModel, columns: Sequence[str], keys: Identifier) 
 def settle(
     target: Identifier, key: Sequence[str], columns: Sequence[str], prelude: Composed, into: Relation | None
 ) -> Composed:
-    """Make a table hold, of the keys in ``affected``, just the rows in ``fresh``; the prelude defines both after WITH."""
-    rest = [name for name in columns if name not in key]
-    update = SQL("update set {} where ({}) is distinct from ({})").format(
-        SQL(", ").join(SQL("{0} = excluded.{0}").format(Identifier(name)) for name in rest),
-        SQL(", ").join(SQL("t.{}").format(Identifier(name)) for name in rest),
-        SQL(", ").join(SQL("excluded.{}").format(Identifier(name)) for name in rest),
+    """Make a table hold, of the keys in ``affected``, just the rows in ``fresh``; the prelude defines both after WITH.
+
+    Rows are compared as they are stored, byte for byte: 1.0 and 1.00 are equal, and whoever reads them sees two.
+    """
+    update = SQL("update set {} where row({})::record *<> row({})::record").format(
+        *(
+            SQL(", ").join(template.format(Identifier(name)) for name in columns)
+            for template in (SQL("{0} = excluded.{0}"), SQL("t.{}"), SQL("excluded.{}"))
+        )
     )
     # Set difference, not an anti-join: with joins planned for few rows that would compare every key with every other.
     template = SQL("""
@@ -156,7 +159,7 @@ def settle(
         select 1, {columns} from written
     """)
     names = {"target": target, "key": names_list(key), "columns": names_list(columns), "same": same(key, "t", "a")}
-    written = write.format(**names, action=update if rest else SQL("nothing"))
+    written = write.format(**names, action=update)
     if into is not None:
         stored = SQL(", ").join(Identifier("t", name) for name in columns)
         written = keep.format(**names, write=written, stored=stored, changed=into.changed, sign=into.sign)

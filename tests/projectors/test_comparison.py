@@ -24,9 +24,14 @@ def two(store_database):
         yield made
 
 
-def test_equal_rows_are_the_same_however_they_are_written(two):
-    found = two("id int primary key, n numeric, j jsonb", "(1, 2.50, '{\"a\": 1.0}')", "(1, 2.5, '{\"a\":1.0}')")("id")
+def test_rows_that_are_written_alike_are_the_same(two):
+    found = two("id int primary key, n numeric, j jsonb", "(1, 2.50, '{\"a\": 1.0}')", "(1, 2.50, '{\"a\":1.0}')")("id")
     assert found.same and (found.rows_old, found.rows_new) == (1, 1)
+
+
+def test_a_value_that_is_written_otherwise_differs_though_it_is_equal(two):
+    found = two("id int primary key, n numeric, j jsonb", "(1, 2.50, '[1.0]')", "(1, 2.5, '[1.00]')")("id")
+    assert found.columns == {"n": 1, "j": 1}
 
 
 def test_each_kind_is_counted_and_the_columns_of_what_changed(two):
