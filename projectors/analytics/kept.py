@@ -32,6 +32,7 @@ class Kept:
         self.read_models = sorted(model.name for model in declarations.read_models)  #: those parked among them
         self.histories: dict[str, list[History]] = {}  #: by schema.table
         self.history_columns: dict[str, list[str]] = {}  #: by history
+        self.untold: frozenset[str] = frozenset()  #: new histories of tables in doubt: they begin with its snapshot
         self.relations: dict[str, Relation] = {}  #: tables of the mirror, rollups and read models, by reference
         self.plan = Plan()
         self.stale: frozenset[str] = frozenset()  #: declared tables that were parked and have fallen behind
@@ -97,9 +98,12 @@ class Kept:
         for history in self._declarations.histories:
             if built.get(history.name) != wanted[history.name]:
                 make_history(connection, history, anew=history.name in built)
-                note(connection, history, wanted[history.name])
                 made.add(history.name)
             self.history_columns[history.name] = columns_of(connection, history)
+        in_doubt = {self.tables[name].mirror for name in self.plan.doubts}
+        new = [history for history in self._declarations.histories if history.name in made]
+        self.untold = frozenset(history.name for history in new if history.of in in_doubt)
+        self._note_histories(connection, made - self.untold)
         for declared in self.maintained:
             if built.get(declared.name) != wanted[declared.name]:
                 if isinstance(declared, Rollup) and declared.of not in self.relations:
@@ -109,6 +113,17 @@ class Kept:
                 made.add(declared.name)
             self.relations[declared.reference] = stored_relation(connection, declared)
         return frozenset(made)
+
+    def note_told(self, connection: Connection) -> None:
+        """The snapshot has been told to the histories that waited for it."""
+        self._note_histories(connection, self.untold)
+        self.untold = frozenset()
+
+    def _note_histories(self, connection: Connection, names: Collection[str]) -> None:
+        wanted = self._declarations.fingerprints()
+        for history in self._declarations.histories:
+            if history.name in names:
+                note(connection, history, wanted[history.name])
 
     def park(self, connection: Connection, made: Collection[str] = ()) -> None:
         """Leave declared tables as they stand that read what is parked, or cannot be computed on the mirror any more.

@@ -69,7 +69,7 @@ class Mirroring:
         """Make the mirror what lies beside it; what differs is among the changed rows."""
         for name, sql in self._sql.items():
             self._run(*sql.apply_snapshot)
-            self._tell(name, history_of_difference, position)
+            self._tell(name, history_of_difference, position, leave_out=self._kept.untold)
 
     def tell_of_snapshot(self, histories: Collection[str], position: Checkpoint) -> None:
         """Let these histories begin with the mirror's rows."""
@@ -77,10 +77,15 @@ class Mirroring:
             self._tell(name, history_of_snapshot, position, only=histories)
 
     def _tell(
-        self, name: str, statement: Callable[..., str], *position: Checkpoint, only: Collection[str] | None = None
+        self,
+        name: str,
+        statement: Callable[..., str],
+        *position: Checkpoint,
+        only: Collection[str] | None = None,
+        leave_out: Collection[str] = (),
     ) -> None:
         for history in self._kept.histories[name]:
-            if only is None or history.name in only:
+            if (only is None or history.name in only) and history.name not in leave_out:
                 columns = self._kept.history_columns[history.name]
                 self._run(statement(history, columns, self._kept.tables[name], *position))
 

@@ -104,7 +104,7 @@ class AnalyticsStore:
             self._kept.park(self._connection, made)
             self._kept.count_letters(letters.by_table(self._connection))
             if self.checkpoint.phase == "streaming":
-                self._mirroring.tell_of_snapshot(made, self.checkpoint)
+                self._mirroring.tell_of_snapshot(made - self._kept.untold, self.checkpoint)
                 # What reads a table in doubt is built from the snapshot that is to come; nobody comes back for the rest.
                 build(self._connection, self._kept, (made | self._kept.stale) - self._kept.doubted)
                 drop_temporary(self._connection)
@@ -116,7 +116,7 @@ class AnalyticsStore:
         with self._transaction():
             doubtful = self._kept.make_doubtful_anew(self._connection)
             if doubtful:
-                self._kept.park(self._connection)
+                self._kept.park(self._connection, self._kept.untold)
             if not first:
                 self._mirroring.begin_snapshot()
             for rows in changes:
@@ -127,7 +127,9 @@ class AnalyticsStore:
                 build(self._connection, self._kept, {declared.name for declared in self._kept.maintained})
             else:
                 self._apply_snapshot(position)
+                self._mirroring.tell_of_snapshot(self._kept.untold, position)
                 build(self._connection, self._kept, self._kept.readers_of(doubtful) | self._kept.stale)
+            self._kept.note_told(self._connection)
             drop_temporary(self._connection)
             self._move(position)
         self._announce(position)

@@ -17,7 +17,7 @@ from projectors.read_model import Declarations, History
 from projectors.serving.following import follow_source, make_anew, remember, remembered
 from projectors.serving.parked import failing, note_parked
 from projectors.serving.rebuilds import refused_fingerprints, under_way
-from projectors.serving.schema import read_built, remember_declarations, require_unambiguous
+from projectors.serving.schema import note, read_built, remember_declarations, require_unambiguous
 from projectors.serving.statements import Statements
 from projectors.versions import Versions, versions
 
@@ -40,6 +40,7 @@ class Kept:
         self._followed = declarations  # those that read nothing that is parked
         self.histories: Mapping[str, Sequence[History]] = {}  #: by schema.table
         self.with_history: frozenset[str] = frozenset()  #: tables of which there is a history
+        self.untold: frozenset[str] = frozenset()  #: new histories of tables in doubt: they begin with its snapshot
         self.plan = Plan()
         self.stale: frozenset[str] = frozenset()  #: read models that were parked and have fallen behind
         self._shapes = shapes
@@ -105,6 +106,17 @@ class Kept:
             remember(connection, table.qualified, self.plan.remember[table.qualified])
         self.plan.doubts.clear()
         return doubtful
+
+    def await_snapshot(self, made: Collection[str]) -> None:
+        """Of the histories that were just ``made``, those of tables in doubt are told nothing before its snapshot."""
+        new = {history.name for history in self.declarations.histories if history.name in made}
+        self.untold = self.doubted & new
+
+    def note_told(self, connection: Connection) -> None:
+        """The snapshot has been told to the histories that waited for it."""
+        for name in self.untold:
+            note(connection, self.versions.kept[name])
+        self.untold = frozenset()
 
     def park(self, connection: Connection, statements: Statements, made: Collection[str] = ()) -> None:
         """Leave declared tables as they stand that read what is parked, or that cannot be computed on the mirror any more.

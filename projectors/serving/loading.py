@@ -34,7 +34,7 @@ class Loading:
             self._execute(SQL("drop table {}").format(relation.changed))
             self._execute(relation.create_changed())
         if doubtful:
-            self._kept.park(self._connection, self._statements)
+            self._kept.park(self._connection, self._statements, self._kept.untold)
         self._execute(*(self._statements.difference[name].create for name in self._kept.tables))
         self._into = "stage"
         return frozenset(table.mirror for table in doubtful)
@@ -60,6 +60,8 @@ class Loading:
             difference, mirror = self._statements.difference[name], self._statements.mirror[name]
             self._execute(difference.analyze)
             for history in self._kept.histories[name]:
+                if history.name in self._kept.untold:
+                    continue
                 self._connection.execute(self._statements.history_of_difference(history), at, prepare=False)
             self._execute(difference.delete_gone, difference.forget_equal, mirror.adopt, difference.analyze_changed)
             logger.info("snapshot compared", extra={"action": "snapshot_compared", "table": name})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, LiteralString, cast
 
@@ -69,12 +69,17 @@ def _prepare_enum(connection: Connection, column: Column) -> None:
 
 
 def prepare_declared(
-    connection: Connection, tables: Sequence[Table], declarations: Declarations, kept: Mapping[str, Version]
+    connection: Connection,
+    tables: Sequence[Table],
+    declarations: Declarations,
+    kept: Mapping[str, Version],
+    unnoted: Collection[str] = (),
 ) -> frozenset[str]:
     """Make the declared tables that are missing or were built from another declaration, or from one that reads another.
 
     Read models and rollups that are not ``kept`` any more are dropped: they would stand still. ``declarations`` holds those
-    that are not parked. Returns the names of those that were made: now empty.
+    that are not parked. Returns the names of those that were made: now empty. Of histories ``unnoted`` that is not noted:
+    another start makes them again.
     """
     rows = connection.execute("select name, kind, fingerprint from readside.declared").fetchall()
     built = {name: fingerprint for name, _, fingerprint in rows}
@@ -90,7 +95,8 @@ def prepare_declared(
         if built.get(declared.name) != version.fingerprint:
             with blamed(declared.name):
                 _make(connection, declared, sources, anew=declared.name in built)
-            note(connection, version)
+            if not isinstance(declared, History) or declared.name not in unnoted:
+                note(connection, version)
             made.add(declared.name)
             columns = declared_columns(connection)
         if not isinstance(declared, History):

@@ -109,15 +109,15 @@ class ServingStore:
         kept.follow(self._connection, first=checkpoint.phase == "snapshot")
         tables, declarations = list(kept.tables.values()), kept.declarations
         prepare_mirror_indexes(self._connection, declarations, kept.versions)
-        made = prepare_declared(self._connection, tables, declarations, kept.versions.kept)
+        made = prepare_declared(self._connection, tables, declarations, kept.versions.kept, unnoted=kept.doubted)
+        kept.await_snapshot(made)
         self._statements = Statements(self._connection, tables, declarations, self._pushes.models)
         kept.park(self._connection, self._statements, made)
         letters.note_incomplete(self._connection, kept.declarations, tables)
         self.rebuilding.resume(self._connection, kept)
         if checkpoint.phase == "streaming":
             # What reads a table in doubt is built from the snapshot that is to come; nobody comes back for the rest.
-            names = (made | kept.stale) - kept.doubted
-            build(self._connection, kept, self._statements, names, checkpoint)
+            build(self._connection, kept, self._statements, (made | kept.stale) - kept.doubted, checkpoint)
         self._kept = kept  # whole: the reading thread prepares a batch by it while this one is still at work
 
     def _take_up(self) -> None:
@@ -147,13 +147,13 @@ class ServingStore:
             position = checkpoint()
             declared = self._kept.declarations
             if first:
-                names = {one.name for one in (*declared.histories, *declared.maintained)}
-                build(self._connection, self._kept, self._statements, names, position)
+                names = frozenset(one.name for one in (*declared.histories, *declared.maintained))
             else:
                 changed = self._refresh(loading.compare(moment(position)))
                 self._changed.forget(self._execute, self._statements, changed, large=True)
-                names = declared.readers_of(anew) | self._kept.stale
-                build(self._connection, self._kept, self._statements, names, position)
+                names = declared.readers_of(anew) | self._kept.stale | self._kept.untold
+            build(self._connection, self._kept, self._statements, names, position)
+            self._kept.note_told(self._connection)
             self._move(position)
 
     def prepare(self, transactions: Sequence[Transaction]) -> Callable[[Checkpoint], None]:

@@ -88,3 +88,31 @@ def test_a_rollup_that_is_declared_anew_does_not_fail_for_a_table_in_doubt(pipel
     pipeline.project_until_done()
     assert len(pipeline.requests) == 1
     assert sorted(run(f"select user_id from rollups.{rollup}")) == [(1,), (2,), (3,), (4,)]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_history_that_is_declared_anew_begins_with_the_snapshot_of_its_table_in_doubt(
+    pipeline: Any, run: Any, monkeypatch: pytest.MonkeyPatch, *, killed: bool
+) -> None:
+    given_a_shop(pipeline)
+    pipeline.commit("update orders set status = 'paid', version = 2, updated_at = now() where id = 1")
+    pipeline.project_until_done()
+    analytics = products(pipeline).startswith("main")
+    history = "main.order_status_changes" if analytics else "history.order_timeline"
+    run(f"delete from readside.declared where name = '{history.partition('.')[2]}'")
+    run(f"drop table {history}")
+    pipeline.alter("alter table orders add column token uuid default gen_random_uuid()")
+    pipeline.commit("update orders set version = 3 where id = 2")
+    if killed:
+        with monkeypatch.context() as patch:
+            patch.setattr(pipeline, "_request", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                pipeline.project()
+    pipeline.project_until_done()
+    assert len(pipeline.requests) == 1
+    told = f"select order_id, status from {history} order by end_lsn, order_id"
+    begun = [(1, "paid"), (2, "pending"), (3, "pending"), (4, "pending")]
+    assert run(told) == begun
+    pipeline.commit("update orders set status = 'paid', version = 4, updated_at = now() where id = 2")
+    pipeline.project_until_done()
+    assert run(told) == [*begun, (2, "paid")]
