@@ -54,7 +54,7 @@ def repair(settings: Settings, verdicts: Sequence[Verdict], *, assumed: bool) ->
 def _lost(settings: Settings, differing: Sequence[Verdict]) -> list[str]:
     """The mirrored tables that differ; and models of the analytics store that are what their own mirror says."""
     tables = [verdict.model for verdict in verification.mirrored_verdicts_of(settings) if verdict.differences]
-    models = {model.name: model for model in registry.load(settings.models).read_models}
+    models = {model.name: model for model in registry.load(settings.models).maintained}
     right_of_wrong = [
         verdict.model
         for verdict in differing

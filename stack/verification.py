@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 
@@ -15,6 +15,7 @@ from cdc.errors import ReadsideError
 from config.settings import Settings
 from projectors import registry
 from projectors.read_model import Declarations, ReadModel
+from projectors.rollup import Rollup
 from projectors.verification import results
 from projectors.verification.comparing import Difference, Verdict, verify
 from projectors.verification.oracles import Check, Recomputation, oracle_of, oracle_of_table
@@ -113,15 +114,16 @@ def checks_of(settings: Settings, names: Sequence[str] = ()) -> list[Check]:
     """What is compared for the named models, or for all: each with its oracle on the source.
 
     A model without an oracle is computed anew from the mirror, and the tables that it reads are compared with the source's;
-    with no model at all, every table is. So is one that another version than the code's serves: by its own declaration.
+    with no model at all, every table is. So is one that another version than the code's serves: by its own declaration. A
+    rollup is counted anew when it is named, or when the background verification found that it differs.
     """
     declarations = registry.load(settings.models)
-    otherwise = _served_otherwise(settings, declarations)
+    otherwise, differing = _known(settings, declarations)
     checks: list[Check] = []
     tables: set[str] = set()
-    for model in _chosen(declarations.read_models, names):
+    for model in _chosen(declarations, names, differing):
         served = otherwise.get(model.name, model)
-        oracle = oracle_of(model, settings.models) if served is model else None
+        oracle = oracle_of(model, settings.models) if served is model and isinstance(model, ReadModel) else None
         checks.append(oracle or Recomputation(served))
         if oracle is None:
             tables |= declarations.tables_beneath(model)
@@ -133,13 +135,15 @@ def checks_of(settings: Settings, names: Sequence[str] = ()) -> list[Check]:
     ]
 
 
-def _served_otherwise(settings: Settings, declarations: Declarations) -> Mapping[str, ReadModel]:
+def _known(settings: Settings, declarations: Declarations) -> tuple[Mapping[str, ReadModel | Rollup], Collection[str]]:
+    """By what declarations other than the code's models serve, and what was found to differ."""
     try:
         with serving_store.connected(settings, "readside verify") as store:
             served = results.built_otherwise(store, declarations.of_store("serving").fingerprints())
+            differing = results.differing(store)
     except (StackError, psycopg.errors.UndefinedTable):
-        return {}  # it is not there, or holds nothing yet: whoever compares says so
-    return {name: one for name, one in served.items() if isinstance(one, ReadModel)}
+        return {}, ()  # it is not there, or holds nothing yet: whoever compares says so
+    return {name: one for name, one in served.items() if isinstance(one, ReadModel | Rollup)}, differing
 
 
 def show(verdicts: Sequence[Verdict]) -> None:
@@ -179,8 +183,10 @@ def _json(verdict: Verdict, repaired: Sequence[str]) -> dict[str, object]:
     return told | {"first": first, "repaired": verdict.model in repaired}
 
 
-def _chosen(models: Sequence[ReadModel], names: Sequence[str]) -> list[ReadModel]:
-    if unknown := set(names) - {model.name for model in models}:
-        known = ", ".join(model.name for model in models)
-        raise StackError(f"there is no read model {', '.join(sorted(unknown))}; there are {known}")
-    return [model for model in models if not names or model.name in names]
+def _chosen(declarations: Declarations, names: Sequence[str], differing: Collection[str]) -> list[ReadModel | Rollup]:
+    if unknown := set(names) - {one.name for one in declarations.maintained}:
+        known = ", ".join(model.name for model in declarations.read_models)
+        raise StackError(f"there is no read model or rollup {', '.join(sorted(unknown))}; there are {known}")
+    if names:
+        return [one for one in (*declarations.read_models, *declarations.rollups) if one.name in names]
+    return [*declarations.read_models, *(rollup for rollup in declarations.rollups if rollup.name in differing)]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.resources
+import importlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import LiteralString, TypeAlias, cast
 
 from cdc.catalog import Table
@@ -63,8 +64,8 @@ Check: TypeAlias = Oracle | Recomputation
 
 
 def oracle_of(model: ReadModel, package: str) -> Oracle | None:
-    """The oracle file beside the declarations; None when its author wrote none."""
-    file = importlib.resources.files(package) / "oracles" / f"{model.name}.sql"
+    """The oracle file beside the declarations; None when its author wrote none. ``package``: or a module alone."""
+    file = Path(importlib.import_module(package).__file__ or "").parent / "oracles" / f"{model.name}.sql"
     if not file.is_file():
         return None
     text = cast("LiteralString", file.read_text())
@@ -157,7 +158,7 @@ def recomputing(model: ReadModel | Rollup, columns: Mapping[str, str]) -> Litera
                        case when t.{first} is not null and f.{first} is not null
                             then concat_ws(' ', null, {differing or "null"}) end as differing
                   from fresh f
-                  full join {model.reference if model.store == "serving" or isinstance(model, Rollup) else model.name} t
+                  full join {_stored(model.reference, model.store)} t
                     on {" and ".join(f"f.{name} = t.{name}" for name in names)}
                  where f.{first} is null or t.{first} is null
                     or row({", ".join(fresh.values())})::varchar is distinct from row({", ".join(stored.values())})::varchar)
@@ -168,7 +169,7 @@ def recomputing(model: ReadModel | Rollup, columns: Mapping[str, str]) -> Litera
 
 def _computed(model: ReadModel) -> str:
     keys = "\n union all \n".join(
-        f"select * from (with changed as (select * from {_stored(source)}) select * from ({query}\n) k) keys"
+        f"select * from (with changed as (select * from {_stored(source, model.store)}) select * from ({query}\n) k) keys"
         for source, query in model.affected_by.items()
     )
     key = ", ".join(map(_quoted, model.key))
@@ -183,7 +184,7 @@ def _counted(rollup: Rollup, columns: Mapping[str, str]) -> str:
     ]
     return f"""
         fresh as (
-            with changed as (select * from {_stored(rollup.of)})
+            with changed as (select * from {_stored(rollup.of, rollup.store)})
             select {", ".join([*map(_quoted, rollup.key), *measured])}
               from ({rollup.query}) q
              where {" and ".join(f"{_quoted(name)} is not null" for name in rollup.key)}
@@ -191,8 +192,10 @@ def _counted(rollup: Rollup, columns: Mapping[str, str]) -> str:
     """
 
 
-def _stored(source: str) -> str:
-    return source if is_declared(source) else f"mirror.{_quoted(source)}"
+def _stored(source: str, store: StoreName) -> str:
+    if not is_declared(source):
+        return f"mirror.{_quoted(source)}"
+    return source.replace("read_models.", "main.", 1) if store == "analytics" else source
 
 
 def _quoted(name: str) -> str:

@@ -46,8 +46,8 @@ class Reconciler:
         declarations = registry.load(settings.models)
         serving = declarations.of_store("serving")
         # The rollups too: what reads one that drifted is computed from it, and shows nothing.
-        self._declared = (*serving.rollups, *serving.read_models)
-        self._analytics = declarations.of_store("analytics").read_models
+        self._declared = serving.maintained
+        self._analytics = declarations.of_store("analytics").maintained
         self._fingerprints = serving.fingerprints()
         self._rounds = 0
         self._attempts: Counter[str] = Counter()

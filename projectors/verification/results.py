@@ -77,6 +77,14 @@ def keep_only(store: Connection, names: Collection[str]) -> None:
     store.execute("delete from readside.verified where name <> all(%(names)s)", {"names": list(names)})
 
 
+def differing(store: Connection) -> frozenset[str]:
+    """The names of what differed when it was last looked at; nothing before the first round."""
+    if store.execute("select to_regclass('readside.verified')").fetchone() == (None,):
+        return frozenset()
+    rows = store.execute("select name from readside.verified where differences > 0").fetchall()
+    return frozenset(name for (name,) in rows)
+
+
 def excused(store: Connection) -> frozenset[str]:
     """Source tables (schema.table) and models of the serving store whose rows are known to be behind: parked, or with dead
     letters."""

@@ -217,9 +217,9 @@ class Analytics:
     def columns(self, model: ReadModel | Rollup) -> Mapping[str, str]:
         """See StoreSide."""
         answer = self._ask(
-            "select column_name, data_type from duckdb_columns() where schema_name = 'main' and table_name = $name "
+            "select column_name, data_type from duckdb_columns() where schema_name = $schema and table_name = $name "
             "order by column_index",
-            {"name": model.name},
+            {"schema": "rollups" if isinstance(model, Rollup) else "main", "name": model.name},
         )
         return {name: kind for name, kind in answer["rows"]}
 

@@ -19,7 +19,15 @@ from projectors.analytics.server import serving as serving_endpoint
 from projectors.read_models import DECLARATIONS
 from projectors.verification.checksums import checksums
 from projectors.verification.comparing import Difference, compare, together
-from projectors.verification.oracles import SESSION, Oracle, is_sliced, next_bound, oracle_of, oracle_of_table
+from projectors.verification.oracles import (
+    SESSION,
+    Oracle,
+    Recomputation,
+    is_sliced,
+    next_bound,
+    oracle_of,
+    oracle_of_table,
+)
 from projectors.verification.reconciler import Reconciler
 from projectors.verification.repairing import ask_rebuild
 from projectors.verification.sides import Analytics, Ranges, Sides, Source
@@ -79,6 +87,33 @@ def test_the_analytics_store_is_read_over_its_endpoint(shop_database: str, tmp_p
         assert set(rows) == {(3,)}
         assert store.rows(oracle, [(3,), (4,)]) == {**must_be, (3,): rows[(3,)]}
         assert rows[(3,)] != must_be[(3,)]
+
+
+def test_a_rollup_of_the_analytics_store_is_counted_anew(shop_database: str, tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, analytics_address=f"127.0.0.1:{free()[0]}")
+    declared = DECLARATIONS.of_store("analytics")
+    shop = Shop(shop_database, tmp_path, declared)
+    looked_at = Reconciler(settings, threading.Event())
+    due = {one.name: one for _ in declared.maintained for one in looked_at._due() if one.store == "analytics"}
+    assert due.keys() == {one.name for one in declared.maintained}
+    with (
+        closing(shop),
+        serving_endpoint(settings, shop.store),
+        httpx.Client(base_url=f"http://{settings.analytics_address}", timeout=30, trust_env=False) as client,
+    ):
+        sides = Sides(None, {"analytics": Analytics(client)})  # pyright: ignore[reportArgumentType]
+
+        def found() -> dict[str, int]:
+            verdicts = [compare(sides, Recomputation(rollup)) for rollup in due.values()]
+            assert {verdict.model: verdict.rows for verdict in verdicts}["orders_by_day"] > 1
+            return {verdict.model: verdict.differences for verdict in verdicts if verdict.differences}
+
+        with shop.committing():
+            shop.put(1, 1, "paid", "5.00", "2026-02-03T04:05:06Z", (1, 2, "2.50"))
+            shop.put(2, 2, "paid", "5.00", "2026-02-04T04:05:06Z", (1, 2, "2.50"))
+        assert found() == {}
+        shop.store.cursor().execute("update rollups.orders_by_day set orders = orders + 1")
+        assert found().keys() >= {"orders_by_day"}
 
 
 def test_a_difference_is_told_by_key_kind_and_column(

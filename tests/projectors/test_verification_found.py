@@ -286,3 +286,18 @@ def test_a_rollup_that_drifted_is_found(shop, settings):
     shop.pipeline.commit(rated(1, 2, 5))  # whatever reads it is computed anew from it
     shop.project()
     assert "item_ratings" in once(settings, shop.dsn)
+
+
+def test_by_hand_too_a_rollup_is_counted_anew_when_it_is_named_or_was_found(shop, settings):
+    def checked(*names: str) -> set[str]:
+        return {check.name for check in checks_of(settings, names)}
+
+    shop.pipeline.commit(rated(1, 1, 5))
+    shop.project()
+    assert "item_ratings" in checked("item_ratings")
+    assert "item_ratings" not in checked()
+    shop.store("update rollups.item_ratings set stars = 17 returning 1")
+    once(settings, shop.dsn)
+    assert "item_ratings" in checked()
+    with pytest.raises(StackError, match="no read model or rollup item_rating;"):
+        checks_of(settings, ["item_rating"])
