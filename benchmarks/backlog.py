@@ -11,7 +11,7 @@ from typing import LiteralString, cast
 
 import psycopg
 
-from cdc.assembler import Partition
+from cdc.partitions import Partition
 from cdc.reader import LogReader
 from config.settings import Settings
 

@@ -26,9 +26,8 @@ from msgspec.structs import replace
 from cdc.change import Change, End
 from cdc.errors import BEGIN_ANEW, HistoryLost, SourceChanged
 from cdc.lsn import lsn_text
+from cdc.partitions import Partition, packed, unpacked
 from cdc.spool import Changes, Rows
-
-Partition = tuple[str, int]  # topic, partition
 
 #: How many handed-out transactions are remembered by xid, in memory and in a checkpoint.
 _REMEMBERED = 100_000
@@ -285,16 +284,3 @@ class Assembler:
         self._handed_out[xid] = end_lsn
         if len(self._handed_out) > _REMEMBERED:
             del self._handed_out[next(iter(self._handed_out))]
-
-
-def packed(offsets: Mapping[Partition, int]) -> dict[str, dict[str, int]]:
-    """Offsets by topic and then partition, as JSON objects can hold them."""
-    by_topic: dict[str, dict[str, int]] = {}
-    for (topic, partition), offset in sorted(offsets.items()):
-        by_topic.setdefault(topic, {})[str(partition)] = offset
-    return by_topic
-
-
-def unpacked(by_topic: Mapping[str, Mapping[str, int]]) -> dict[Partition, int]:
-    """The reverse of ``packed``."""
-    return {(t, int(p)): offset for t, partitions in by_topic.items() for p, offset in partitions.items()}

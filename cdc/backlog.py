@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from cdc.assembler import Partition
 from cdc.errors import Transient
+from cdc.partitions import Partition
 from cdc.reader import Decoded, LogReader, Record, more_at_hand, require_same_partitions, require_same_topic
 
 logger = logging.getLogger(__name__)

@@ -27,9 +27,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import ListOffsetsResultInfo, OffsetSpec
 from confluent_kafka.admin._topic import TopicDescription
 
-from cdc.assembler import Partition
 from cdc.change import Headers
 from cdc.errors import Fatal, HistoryLost, Transient
+from cdc.partitions import Partition
 from cdc.reader import TAKEN, Record, require_held, require_same_partitions, require_same_topic
 
 logger = logging.getLogger(__name__)

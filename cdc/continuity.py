@@ -13,12 +13,12 @@ from typing import Any
 
 import psycopg
 
-from cdc.assembler import Partition, unpacked
 from cdc.catalog import transaction_topic
 from cdc.change import decode_boundary
 from cdc.control import Snapshot
 from cdc.errors import BEGIN_ANEW, HistoryLost, SourceChanged
 from cdc.lsn import lsn_text, lsn_value
+from cdc.partitions import Partition, unpacked
 from cdc.poison import sent_lsn
 from cdc.reader import KafkaPythonReader
 

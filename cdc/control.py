@@ -18,10 +18,10 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from cdc.assembler import Partition, unpacked
 from cdc.catalog import control_topic, transaction_topic
 from cdc.change import Headers
 from cdc.errors import Transient
+from cdc.partitions import Partition, unpacked
 from cdc.reader import KafkaPythonReader, Record
 
 Offsets = dict[str, dict[str, int]]  # by topic and partition

@@ -16,9 +16,9 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError, UnsupportedCodecErro
 from kafka.structs import TopicPartition
 from msgspec import Struct
 
-from cdc.assembler import Partition
 from cdc.change import Change, End, Headers
 from cdc.errors import BEGIN_ANEW, Fatal, HistoryLost, SourceChanged, Transient
+from cdc.partitions import Partition
 
 _TOPICS_INTERVAL_S = 5
 _MANY = 1_000  # records

@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Struct
 
 from cdc import errors
-from cdc.assembler import Partition
 from cdc.errors import ReadsideError, Transient
+from cdc.partitions import Partition
 from cdc.reader import Decoded, Record, more_at_hand
 from config.environment import bare_environment
 

@@ -15,11 +15,11 @@ from typing import Any
 import psycopg
 
 from cdc import continuity
-from cdc.assembler import packed
 from cdc.catalog import Table, message_topic, topic_of, topics_of, transaction_topic
 from cdc.connect import Connect
 from cdc.control import Begun, ControlTopic, Offsets, Snapshot, note_begun, note_snapshot
 from cdc.errors import Fatal, Transient
+from cdc.partitions import packed
 from cdc.reader import KafkaPythonReader
 from cdc.shapes import fingerprint, read_shapes
 from config.settings import Settings

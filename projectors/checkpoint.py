@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from cdc.assembler import Partition, Transaction
+from cdc.assembler import Transaction
 from cdc.change import Change
 from cdc.lsn import lsn_text as lsn_text
 from cdc.lsn import lsn_value as lsn_value
+from cdc.partitions import Partition
 from projectors.letters import Asked, DeadLetter, Place
 from projectors.refusal import RecordOf
 from projectors.tally import Counts

@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cdc import canary
-from cdc.assembler import Assembler, Partition
+from cdc.assembler import Assembler
 from cdc.catalog import Table, message_topic, topics_of, transaction_topic
 from cdc.change import Change, End
 from cdc.control import barrier_generation
 from cdc.decoding import carried_by
 from cdc.errors import BEGIN_ANEW, HistoryLost, Poison, SourceChanged, Unreadable
+from cdc.partitions import Partition
 from cdc.poison import locate
 from cdc.reader import Decoded, LogReader, Record, require_same_topic
 from config.settings import Settings

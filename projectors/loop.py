@@ -9,11 +9,12 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from cdc.assembler import Partition, Transaction, packed
+from cdc.assembler import Transaction
 from cdc.catalog import Table
 from cdc.change import Change
 from cdc.control import Control, Snapshot, read_control, request_snapshot
 from cdc.errors import Fatal, Fenced, Refused, Transient
+from cdc.partitions import Partition, packed
 from cdc.reader import LogReader, read_up_to
 from config.settings import Settings
 from projectors.applying import Applying, Ready

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from cdc.assembler import Partition, Transaction
+from cdc.assembler import Transaction
+from cdc.partitions import Partition
 from projectors.checkpoint import Checkpoint
 from projectors.tally import Counts
 

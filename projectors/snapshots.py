@@ -6,9 +6,9 @@ import logging
 import threading
 from collections.abc import Callable
 
-from cdc.assembler import Partition, unpacked
 from cdc.control import Control, Snapshot
 from cdc.errors import Transient
+from cdc.partitions import Partition, unpacked
 from projectors.checkpoint import Store
 from projectors.watch import Watch
 

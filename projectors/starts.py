@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from cdc.assembler import Partition, unpacked
 from cdc.errors import BEGIN_ANEW, HistoryLost, Transient
+from cdc.partitions import Partition, unpacked
 from cdc.reader import LogReader
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from cdc.assembler import Partition
+from cdc.partitions import Partition
 
 Reason = Literal[
     "tombstone",  # after each delete, for Kafka's compaction

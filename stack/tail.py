@@ -15,10 +15,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from cdc.assembler import Partition
 from cdc.change import Change, decode_change
 from cdc.errors import Poison, ReadsideError, Transient
 from cdc.lsn import lsn_text
+from cdc.partitions import Partition
 from cdc.reader import KafkaPythonReader, Record
 from cdc.trail import decode_trail
 from config.settings import Settings

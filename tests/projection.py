@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cdc.assembler import Partition
+from cdc.partitions import Partition
 from cdc.reader import Decoded, Record
 from config.settings import Settings
 from projectors.checkpoint import Store

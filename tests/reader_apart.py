@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from cdc.assembler import Partition
 from cdc.errors import Transient
+from cdc.partitions import Partition
 from cdc.reader import LogReader, Record
 from cdc.reading_process import main
 

@@ -10,7 +10,7 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.structs import TopicPartition
 
-from cdc.assembler import Partition
+from cdc.partitions import Partition
 from cdc.reader import Decoded, LogReader, Record
 
 

@@ -17,9 +17,9 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import set_json_loads
 
-from cdc.assembler import Partition
 from cdc.catalog import Table, message_topic, topic_of, topics_of, transaction_topic
 from cdc.decoding import decoded
+from cdc.partitions import Partition
 from cdc.reader import Decoded, Record
 from cdc.reading import Records, decode_reply, encode
 from cdc.unavailable import PLACEHOLDER

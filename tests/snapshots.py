@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from cdc.assembler import packed
 from cdc.catalog import topic_of, transaction_topic
 from cdc.control import Begun, Control, Offsets, Snapshot
+from cdc.partitions import packed
 from tests.scripted import PREFIX, ScriptedSource
 
 

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from cdc.assembler import Partition
 from cdc.catalog import Table
+from cdc.partitions import Partition
 from cdc.shapes import Shapes
 from projectors import registry
 from projectors.analytics.store import AnalyticsStore

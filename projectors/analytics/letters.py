@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from cdc.assembler import Partition
+from cdc.partitions import Partition
 from projectors.analytics.connection import Connection
 from projectors.checkpoint import Checkpoint
 from projectors.letters import DeadLetter, Place

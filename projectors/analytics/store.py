@@ -12,9 +12,10 @@ from pathlib import Path
 
 import duckdb
 
-from cdc.assembler import Partition, Transaction
+from cdc.assembler import Transaction
 from cdc.catalog import Table
 from cdc.change import Change
+from cdc.partitions import Partition
 from cdc.shapes import Shapes
 from projectors.analytics import letters
 from projectors.analytics.confined import DEFAULT_LIMITS, Confinement, Limits

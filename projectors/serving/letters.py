@@ -9,8 +9,8 @@ from typing import Any, LiteralString
 
 import psycopg
 
-from cdc.assembler import Partition
 from cdc.catalog import Table
+from cdc.partitions import Partition
 from projectors.checkpoint import Checkpoint, lsn_text, lsn_value
 from projectors.letters import Asked, DeadLetter, Place
 from projectors.parking import behind

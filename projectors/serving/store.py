@@ -11,10 +11,11 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, LiteralString
 
-from cdc.assembler import Partition, Transaction
+from cdc.assembler import Transaction
 from cdc.catalog import Table
 from cdc.change import Change
 from cdc.errors import Refused
+from cdc.partitions import Partition
 from cdc.shapes import Shapes
 from projectors.batch import Segment, net_changes
 from projectors.checkpoint import Checkpoint

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import msgspec
 from kafka.partitioner.default import murmur2
 
-from cdc.assembler import Partition
 from cdc.change import Change, decode_change, json_object
 from cdc.errors import Poison, ReadsideError
+from cdc.partitions import Partition
 from cdc.poison import locate
 from cdc.reader import KafkaPythonReader, Record
 from cdc.trail import decode_trail

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cdc import backlog
-from cdc.assembler import Partition
 from cdc.backlog import BacklogReader
 from cdc.errors import SourceChanged, Transient
+from cdc.partitions import Partition
 from cdc.reader import Decoded, Record, more_at_hand
 from tests.scripted import ScriptedLog, ScriptedReader
 

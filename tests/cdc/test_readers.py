@@ -16,9 +16,9 @@ from kafka.structs import TopicPartition
 from msgspec.structs import replace
 
 from benchmarks.large_transaction import Memory
-from cdc.assembler import Partition
 from cdc.confluent_reader import ConfluentReader
 from cdc.errors import Fatal, HistoryLost, SourceChanged, Transient
+from cdc.partitions import Partition
 from cdc.reader import KafkaPythonReader, LogReader, Record
 from cdc.reading import ReadingProcess
 from cdc.topics import admin

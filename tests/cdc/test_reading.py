@@ -19,10 +19,10 @@ import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.structs import TopicPartition
 
-from cdc.assembler import Partition
 from cdc.backlog import BacklogReader
 from cdc.change import decode_change, decode_end
 from cdc.errors import Fatal, HistoryLost, Transient
+from cdc.partitions import Partition
 from cdc.reader import Decoded, KafkaPythonReader, Record
 from cdc.reading import ReadingProcess
 from cdc.topics import admin

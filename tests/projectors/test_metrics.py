@@ -10,8 +10,9 @@ from dataclasses import replace
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from cdc.assembler import Partition, Transaction
+from cdc.assembler import Transaction
 from cdc.change import Change
+from cdc.partitions import Partition
 from projectors.checkpoint import START, Checkpoint
 from projectors.endpoint import answering
 from projectors.metrics import Metrics
