@@ -7,6 +7,7 @@ No I/O, no clock. What makes it exact (docs/decisions/0002, notes debezium-resta
 - A connector that starts again at its slot sends whole transactions once more, rows identical but for
   ``source.sequence``. A reader may have seen only a prefix of the first copy; rows of both copies are interchangeable.
 - A transaction's rows name the end of the one before: one that names another than was handed out last follows a hole.
+- A partition's rows come in commit order, also when they are sent again: behind a later transaction's, none is to come.
 - A row belongs to a transaction that was already handed out exactly if the transaction *before* its own ended before
   the last one handed out did. Only in the first transaction after a connector's start Debezium does not say which that
   is; there the latest handed-out transactions are remembered by xid.
@@ -15,7 +16,7 @@ No I/O, no clock. What makes it exact (docs/decisions/0002, notes debezium-resta
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ class Assembler:
         self._transaction_topic = transaction_topic
         self._pending: dict[int, _Pending] = {}
         self._first: dict[Partition, dict[int, int]] = {}  # first offset of each pending xid in a partition
+        self._follows: dict[Partition, int] = {}  # the end before the transaction of the last row read of a partition
         self._buffered = 0
         self._waiting: deque[_Waiting] = deque()
         self._whole_ends = self._whole = 0  # how many of the first of those are known to be whole, and their changes
@@ -132,6 +134,16 @@ class Assembler:
         seen: Mapping[str, int] = pending.by_table if pending else {}
         return frozenset(table for table, count in first.counts.items() if seen.get(table, 0) < count)
 
+    def require_coming(self, of_table: Callable[[str], Collection[Partition]]) -> None:
+        """Raises HistoryLost when the next transaction lacks rows of a table whose every partition was read past them."""
+        for table in sorted(self.lacking()):
+            end, partitions = self._waiting[self._whole_ends].end, of_table(table)
+            if partitions and all(self._follows.get(partition, 0) >= end.end_lsn for partition in partitions):
+                raise HistoryLost(
+                    f"transaction {end.xid} lacks rows of {table}, and later ones of every partition were read: Kafka lost "
+                    f"them; {BEGIN_ANEW}"
+                )
+
     def add(self, partition: Partition, offset: int, change: Change) -> None:
         """Feed a streamed row change (not a snapshot row) in its partition's order."""
         self.passed(partition, offset)
@@ -155,7 +167,7 @@ class Assembler:
             self._repeats(partition)
         self._buffered += pending.rows.in_memory - in_memory
         if change.previous_end is not None:
-            pending.previous_end = change.previous_end
+            pending.previous_end = self._follows[partition] = change.previous_end
 
     def add_end(self, partition: Partition, offset: int, end: End) -> None:
         """Feed an END in its partition's order. Raises SourceChanged for a known transaction that ended elsewhere."""

@@ -150,6 +150,10 @@ class Intake:
         }
         return {partition for partition in partitions if partition[0] in topics}
 
+    def require_coming(self, partitions: Collection[Partition]) -> None:
+        """Raises HistoryLost when rows that the next transaction lacks are not to come in any of these."""
+        self.assembler.require_coming(lambda table: [p for p in partitions if p[0] == self.topic_of[table]])
+
     def repeated(self) -> None:
         """Count what the assembler found to be repeated."""
         for partition, count in self.assembler.repeated.items():

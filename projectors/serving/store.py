@@ -146,13 +146,14 @@ class ServingStore:
             for rows in changes:
                 loading.add(rows)
             position = checkpoint()
-            declared = self._kept.declarations
             if first:
-                names = frozenset(one.name for one in (*declared.histories, *declared.maintained))
+                names = frozenset(
+                    one.name for one in (*self._kept.declarations.histories, *self._kept.declarations.maintained)
+                )
             else:
                 changed = self._refresh(loading.compare(moment(position)))
                 self._changed.forget(self._execute, self._statements, changed, large=True)
-                names = declared.readers_of(anew) | self._kept.stale | self._kept.untold
+                names = self._kept.declarations.readers_of(anew) | self._kept.stale | self._kept.untold
             build(self._connection, self._kept, self._statements, names, position)
             self._kept.note_told(self._connection)
             self._move(position)

@@ -78,6 +78,32 @@ def test_a_transaction_lost_by_kafka_stops_the_store_before_it_is_wrong(serving,
     assert store_rows("select last_name from mirror.users") in ([], [("B",)])
 
 
+@pytest.mark.parametrize("with_later", [False, True])
+def test_rows_alone_that_are_lost_are_noticed_once_every_partition_of_their_table_is_read_past_them(
+    serving, store_rows, with_later
+):
+    serving.commit(*map(user, range(1, 9)))
+    serving.project().close()
+    ends = {partition: len(records) for partition, records in serving.log.partitions.items()}
+    serving.commit(*(f"update users set last_name = 'L' where id = {number}" for number in range(1, 9)))
+    users = [partition for partition in ends if partition[0] == f"{PREFIX}.public.users"]
+    lost = next(each for each in users if len(serving.log.partitions[each]) > ends[each])
+    del serving.log.partitions[lost][ends[lost] :]
+    later = [number for number in range(1, 9) if with_later or partition_of(serving, number) != lost]
+    serving.commit(*(f"update users set last_name = 'M' where id = {number}" for number in later))
+    if with_later:
+        with pytest.raises(HistoryLost, match=r"lacks rows of public.users, and later ones .* were read"):
+            serving.project()
+    else:
+        serving.project().close()  # they may be to come
+    assert store_rows("select distinct last_name from mirror.users") == [("B",)]
+
+
+def partition_of(pipeline, number):
+    key = json.dumps({"id": number}).encode()
+    return f"{PREFIX}.public.users", sum(key) % 4
+
+
 def test_an_end_alone_that_is_lost_is_noticed_too(serving):
     serving.commit(user(1))
     serving.commit(user(2))
