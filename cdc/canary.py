@@ -2,13 +2,14 @@
 
 A supervision of the connector numbers its canaries from 0 and sends one before each start of the connector, one when it
 runs, and then one now and then (docs/decisions/0012). They are transactions of their own, commit in the order of their
-numbers, and Debezium passes them on like rows; nothing is kept in the user's database.
+numbers, and Debezium passes them on like rows; nothing is kept in the user's database. Whoever may connect to the source may
+send such a message: a supervision notes its life in the control topic, which nobody else can, before its first canary.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -34,12 +35,12 @@ class Sender:
     def __init__(self, source: psycopg.Connection[Any]) -> None:
         """``source``: in autocommit mode, so that each canary is a transaction."""
         self._source = source
-        self._life = uuid.uuid4().hex[:12]
+        self.life = uuid.uuid4().hex[:12]  #: by which its canaries are known
         self._number = 0
 
     def send(self) -> None:
         """Send the next one."""
-        content = msgspec.json.encode(_Canary(self._life, self._number)).decode()
+        content = msgspec.json.encode(_Canary(self.life, self._number)).decode()
         self._source.execute(
             "select pg_logical_emit_message(true, %(prefix)s, %(content)s)", {"prefix": PREFIX, "content": content}
         )
@@ -53,8 +54,11 @@ class Watch:
         """``state``: what ``state()`` gave; without one, the first canary that comes is as good as any."""
         self._highest = dict(state or {})
 
-    def see(self, value: bytes) -> None:
-        """Look at a record of the message topic, in its order. Raises HistoryLost when one before it never came, Poison."""
+    def see(self, value: bytes, is_supervision: Callable[[str], bool] = lambda _life: True) -> None:
+        """Look at a record of the message topic, in its order. Raises HistoryLost when one before it never came, Poison.
+
+        ``is_supervision``: whether a life that was not seen before is one of readside's.
+        """
         message = decode_message(value)
         if message.prefix != PREFIX:
             return
@@ -63,6 +67,8 @@ class Watch:
         except (msgspec.MsgspecError, RecursionError) as exc:
             raise Poison(f"not a canary of readside's: {type(exc).__name__}") from exc
         seen = self._highest.get(canary.life)
+        if seen is None and not is_supervision(canary.life):
+            raise Poison("a canary of no supervision of readside's")
         expected = 0 if seen is None else seen + 1
         if self._highest and canary.number > expected:
             raise HistoryLost(

@@ -1,4 +1,4 @@
-"""The control topic: readside's own notes about the snapshots that lie in Kafka.
+"""The control topic: readside's own notes about the snapshots that lie in Kafka, and about who supervises the connector.
 
 Debezium marks a last snapshot row, but not always, and rows of other partitions may be sent after it. A snapshot is noted
 as whole only when Connect has stored the offset of a *streamed* record, for which every record before it must have been
@@ -27,6 +27,7 @@ from cdc.reader import KafkaPythonReader, Record
 Offsets = dict[str, dict[str, int]]  # by topic and partition
 
 _BARRIER = "readside.snapshot"
+_LIVES_REMEMBERED = 1_000
 _KEPT_S = 30.0  # a connection that was not used for longer may be gone
 
 
@@ -71,6 +72,7 @@ class Control:
     snapshots: tuple[Snapshot, ...] = ()  #: whole ones, oldest first
     begun: Begun | None = None  #: the one on its way
     requested: str | None = None  #: why another one was asked for, after the latest began
+    lives: tuple[str, ...] = ()  #: of the latest supervisions, by which their canaries are known
 
     @property
     def latest(self) -> Snapshot | None:
@@ -92,6 +94,8 @@ class Control:
                 return replace(self, begun=Begun(**json.loads(record.value)), requested=None)
             case b"snapshot-request":
                 return replace(self, requested=json.loads(record.value)["reason"])
+            case b"supervision":
+                return replace(self, lives=(*self.lives, json.loads(record.value)["life"])[-_LIVES_REMEMBERED:])
             case _:
                 return self
 
@@ -176,6 +180,11 @@ def note_begun(bootstrap: str, prefix: str, begun: Begun) -> None:
 def request_snapshot(bootstrap: str, prefix: str, reason: str) -> None:
     """Ask the connector's supervision for a new snapshot; it begins when none is on its way. Raises Transient."""
     _send(bootstrap, control_topic(prefix), b"snapshot-request", {"reason": reason})
+
+
+def note_supervision(bootstrap: str, prefix: str, life: str) -> None:
+    """Note whose canaries are readside's, before the first of them. Raises Transient."""
+    _send(bootstrap, control_topic(prefix), b"supervision", {"life": life})
 
 
 def barrier_generation(headers: Headers) -> int | None:

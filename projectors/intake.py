@@ -17,6 +17,7 @@ from cdc.partitions import Partition
 from cdc.poison import locate
 from cdc.reader import Decoded, LogReader, Record, require_same_topic
 from config.settings import Settings
+from projectors.snapshots import Snapshots
 from projectors.tally import Tally
 
 if TYPE_CHECKING:
@@ -34,14 +35,13 @@ class Intake:
         tables: Sequence[Table],
         tally: Tally,
         parks: Callable[[str], bool],
-        on_its_way: Callable[[int], bool],
+        snapshots: Snapshots,
     ) -> None:
-        """``parks``: whether a table's records that cannot be understood are parked; ``on_its_way``: whether a snapshot
-        later than a generation has begun."""
+        """``parks``: whether a table's records that cannot be understood are parked."""
         self._settings = settings
         self._tally = tally
         self._parks = parks
-        self._on_its_way = on_its_way
+        self._snapshots = snapshots
         self.topics = topics_of(settings.topic_prefix, tables)  #: by topic, its table
         self.topic_of = {table.qualified: topic for topic, table in self.topics.items()}  #: by schema.table
         self.transaction_topic = transaction_topic(settings.topic_prefix)
@@ -112,7 +112,7 @@ class Intake:
             self.outside.append(carries)
         else:
             tally.ignore(partition, "superseded")
-            if not self._on_its_way(self.generation):
+            if not self._snapshots.on_its_way(self.generation):
                 raise SourceChanged(
                     f"{partition[0]}[{partition[1]}]@{offset} is a row of a snapshot that readside did not take; "
                     "take one with `python -m cdc snapshot` to bring this store in line"
@@ -186,7 +186,7 @@ class Intake:
 
     def _see_canary(self, record: Record, value: bytes) -> None:
         try:
-            self._canaries.see(value)
+            self._canaries.see(value, self._snapshots.is_supervision)
         except Poison as exc:
             # Whoever may connect to the source may send one. It is no row: nothing is missing where it is passed over.
             topic, number = record.partition
@@ -194,7 +194,7 @@ class Intake:
                 f"{topic}[{number}]@{record.offset}: {exc}; it is passed over", extra={"action": "message_passed_over"}
             )
         except HistoryLost:
-            if not self._on_its_way(self.generation):
+            if not self._snapshots.on_its_way(self.generation):
                 raise
             self.superseded = True  # a new snapshot has a slot of its own: the canaries in between came nowhere
 

@@ -76,7 +76,7 @@ class Projector:
         checkpoint = self._store.open()
         self._tables = [table for table in self._captured if table.qualified in self._store.tables]
         self._tally = Tally(self._store.counts(), self._rhythm.counts_s)
-        self._intake = Intake(self._settings, self._tables, self._tally, self._parks, self._snapshots.on_its_way)
+        self._intake = Intake(self._settings, self._tables, self._tally, self._parks, self._snapshots)
         self._images = Images(self._tables, self._store.former, self._watch.look if self._watch else lambda: True)
         self._parked = Parked(
             self._store,

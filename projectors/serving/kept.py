@@ -112,6 +112,12 @@ class Kept:
         new = {history.name for history in self.declarations.histories if history.name in made}
         self.untold = self.doubted & new
 
+    def begun_by_snapshot(self, anew: Collection[str] | None) -> frozenset[str]:
+        """What begins with it: all of the first; else what reads a mirror made ``anew``, has fallen behind, or waited."""
+        if anew is None:
+            return frozenset(one.name for one in (*self.declarations.histories, *self.declarations.maintained))
+        return self.declarations.readers_of(anew) | self.stale | self.untold
+
     def note_told(self, connection: Connection) -> None:
         """The snapshot has been told to the histories that waited for it."""
         for name in self.untold:

@@ -141,20 +141,15 @@ class ServingStore:
         with self._transaction(pipelined=False, many_rows=True):
             loading = Loading(self._connection, self._statements, self._kept)
             first = read_checkpoint(self._connection, STORE).phase == "snapshot"
-            anew = frozenset[str]() if first else loading.begin_difference()
+            anew = None if first else loading.begin_difference()
             prepare_mirror_indexes(self._connection, self._kept.declarations, self._kept.versions)
             for rows in changes:
                 loading.add(rows)
             position = checkpoint()
-            if first:
-                names = frozenset(
-                    one.name for one in (*self._kept.declarations.histories, *self._kept.declarations.maintained)
-                )
-            else:
+            if not first:
                 changed = self._refresh(loading.compare(moment(position)))
                 self._changed.forget(self._execute, self._statements, changed, large=True)
-                names = self._kept.declarations.readers_of(anew) | self._kept.stale | self._kept.untold
-            build(self._connection, self._kept, self._statements, names, position)
+            build(self._connection, self._kept, self._statements, self._kept.begun_by_snapshot(anew), position)
             self._kept.note_told(self._connection)
             self._move(position)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import closing
 
-from cdc import control
+import psycopg
+
+from cdc import canary, control
 from cdc.control import ControlTopic, read_control
+from cdc.snapshots import source_dsn
+from tests.acceptance.test_lost_history import is_read, new_user
 from tests.backends import Stack
+from tests.databases import eventually
 
 LOOKS = 20
 
@@ -45,3 +51,15 @@ def test_a_connection_made_ahead_is_the_one_that_is_read_from(stack: Stack) -> N
         assert topic._reader is ahead
     assert told == read_control(stack.settings.kafka, stack.settings.topic_prefix)
     assert told.latest is not None
+
+
+def test_a_canary_that_somebody_else_sent_stops_nothing(stack: Stack) -> None:
+    stack.wait_healthy()
+    assert read_control(stack.settings.kafka, stack.settings.topic_prefix).lives
+    with psycopg.connect(source_dsn(stack.settings), autocommit=True) as source:
+        for number in (7, 99):
+            forged = {"prefix": canary.PREFIX, "content": json.dumps({"life": "forged", "number": number})}
+            source.execute("select pg_logical_emit_message(true, %(prefix)s, %(content)s)", forged)
+    user = new_user(stack)
+    eventually(lambda: is_read(stack, user), what=lambda: "the user that was made after it")
+    stack.wait_healthy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import chain, repeat
 
 import msgspec
@@ -189,6 +190,19 @@ def test_rows_that_came_without_their_end_tell_how_far_the_slot_was_read(serving
     held = Held(reader, PREFIX, serving.log.topics, Snapshot(1, "shop", "slot", {}, {}))
     assert json.loads(torn.rows[0][2])["source"]["lsn"] in held.last_sent()
     assert held.last_end() < torn.end_lsn
+
+
+def test_a_canary_of_no_supervision_is_passed_over(serving, store_database):
+    """It looks like one, and whoever may connect to the source may send it; only readside notes its own in Kafka."""
+    for life, number in (("a", 0), ("forged", 7), ("a", 1), ("forged", 99)):
+        serving.log.append(message_topic(PREFIX), None, record(life, number), [])
+    serving.commit(user(1))
+    control = replace(serving.snapshots.control, lives=("a",))
+    serving.project(control=lambda: control).close()
+    assert_mirror_equals_source(serving, store_database)
+    serving.log.append(message_topic(PREFIX), None, record("a", 3), [])
+    with pytest.raises(HistoryLost, match="canary 2 never did"):
+        serving.project(control=lambda: control)
 
 
 def test_a_message_under_the_canaries_name_that_is_none_is_passed_over(serving, store_database):
