@@ -53,6 +53,7 @@ class Watch:
     def __init__(self, state: Mapping[str, int] | None = None) -> None:
         """``state``: what ``state()`` gave; without one, the first canary that comes is as good as any."""
         self._highest = dict(state or {})
+        self._others: dict[str, None] = {}  # lives of nobody's, of which the first canary was told
 
     def see(self, value: bytes, is_supervision: Callable[[str], bool] = lambda _life: True) -> None:
         """Look at a record of the message topic, in its order. Raises HistoryLost when one before it never came, Poison.
@@ -67,8 +68,13 @@ class Watch:
         except (msgspec.MsgspecError, RecursionError) as exc:
             raise Poison(f"not a canary of readside's: {type(exc).__name__}") from exc
         seen = self._highest.get(canary.life)
+        if canary.life in self._others:
+            return
         if seen is None and not is_supervision(canary.life):
-            raise Poison("a canary of no supervision of readside's")
+            self._others[canary.life] = None
+            if len(self._others) > _LIVES_REMEMBERED:
+                del self._others[next(iter(self._others))]
+            raise Poison(f"a canary of no supervision of readside's; more of the life {canary.life!r:.40} are not told")
         expected = 0 if seen is None else seen + 1
         if self._highest and canary.number > expected:
             raise HistoryLost(

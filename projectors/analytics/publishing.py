@@ -90,8 +90,10 @@ class Publisher:
         failure: str | None = "an unforeseen error"
         try:
             failure = None if self._closing else self._copier.publish(copy, self._target)
-        except (OSError, ValueError) as exc:  # it cannot begin, or its answer ended in the middle
-            failure = str(exc)
+        except OSError as exc:  # it cannot begin; what it says besides is a path
+            failure = exc.strerror or type(exc).__name__
+        except ValueError:
+            failure = "its process's answer ended in the middle"
         finally:
             if failure and not self._closing:
                 logger.warning(

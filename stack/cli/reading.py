@@ -79,7 +79,7 @@ def models(data_dir: DataDir = None, output: OutputOption = None) -> int:
 @app.command(rich_help_panel="Read")
 def verify(
     models: Annotated[
-        list[str] | None, typer.Argument(help="Read models; all without a name.", metavar="[MODEL]…")
+        list[str] | None, typer.Argument(help="Read models or rollups; all models without a name.", metavar="[MODEL]…")
     ] = None,
     repair: Annotated[bool, typer.Option("--repair", help="Make what differs equal, and verify again.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Repair without asking.")] = False,

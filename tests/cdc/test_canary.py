@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cdc.canary import Watch
-from cdc.errors import HistoryLost
+from cdc.errors import HistoryLost, Poison
 
 
 def record(life: str, number: int, prefix: str = "readside.canary") -> bytes:
@@ -50,6 +50,15 @@ def test_a_missing_number_is_history_lost():
 def test_a_supervision_whose_first_canary_is_missing_is_history_lost():
     with pytest.raises(HistoryLost, match="canary 1 of b came and canary 0 never did"):
         watched(("a", 7), ("b", 1))
+
+
+def test_of_a_life_that_is_no_supervision_s_the_first_is_told_and_none_counts():
+    watch = watched(("a", 7))
+    with pytest.raises(Poison, match="'forged'"):
+        watch.see(record("forged", 3), lambda life: life == "a")
+    for number in (0, 9):
+        watch.see(record("forged", number), lambda _: pytest.fail("it is known by now"))
+    assert watch.state() == {"a": 7}
 
 
 def test_what_was_seen_is_taken_up_again():
