@@ -62,6 +62,7 @@ def main() -> None:
         limits=Limits.of(settings),
         shapes=captured_shapes(settings, tables),
         committed=committed,
+        unpublished=publisher.unpublished,
     )
     with closing(publisher), serving(settings, store), closing(store):
         memory = Memory(os.getpid())

@@ -66,6 +66,7 @@ def analytics(settings: Settings, stop: threading.Event, metrics: Metrics) -> No
         shapes=shapes,
         parks=lambda table: parks(settings, table),
         committed=publisher.committed,
+        unpublished=publisher.unpublished,
     )
     # A statement of DuckDB costs nearly the same for few rows and for many: what has piled up is taken in larger batches.
     larger = settings.model_copy(update={"batch_changes": settings.analytics_batch_changes})

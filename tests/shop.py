@@ -12,6 +12,7 @@ import psycopg
 from cdc.catalog import read_tables
 from cdc.shapes import read_shapes
 from projectors.analytics.store import AnalyticsStore
+from projectors.analytics.unpublished import Unpublished
 from projectors.read_model import Declarations
 from tests.histories import ALL, EndsFirst
 from tests.projection import Projection
@@ -43,13 +44,17 @@ LINE = """insert into order_items (order_id, product_id, sku, name, unit_price, 
 class Shop:
     """A source, stocked, and its store."""
 
-    def __init__(self, dsn: str, directory: Path, declarations: Declarations) -> None:
+    def __init__(
+        self, dsn: str, directory: Path, declarations: Declarations, unpublished: Unpublished | None = None
+    ) -> None:
         tables, shapes = read_tables(dsn, "readside"), read_shapes(dsn, "readside")
         self._log = ScriptedLog(tables)
         self._scripted = ScriptedSource(dsn, self._log)
         self.source: psycopg.Connection[Any] = self._scripted.connection
         path = directory / "live.duckdb"
-        self.store = AnalyticsStore(path, tables, declarations, memory_limit="1GB", shapes=shapes)
+        self.store = AnalyticsStore(
+            path, tables, declarations, memory_limit="1GB", shapes=shapes, unpublished=unpublished
+        )
         self._projection = Projection(self._log, self.store, ScriptedSnapshots(self._scripted), directory)
         with self.committing():
             self.source.execute(STOCKED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,15 +15,17 @@ from cdc.partitions import Partition
 from cdc.shapes import Shapes
 from projectors import registry
 from projectors.analytics.store import AnalyticsStore
-from projectors.checkpoint import Store, lsn_value
+from projectors.checkpoint import Checkpoint, Store, lsn_value
 from projectors.read_model import Declarations
 from projectors.serving.letters import stored_counts
 from projectors.serving.store import ServingStore
 from projectors.tally import Counts
 from projectors.verification.oracles import oracle_of
+from tests.copies import Copies
 from tests.laws import assert_built
 
 PACKAGE = "projectors.read_models"
+_COMMITS_PER_COPY = 2
 Rows = list[tuple[str, str]]  # (of what, the row as text), sorted
 
 
@@ -113,7 +116,7 @@ class ServingSubject:
 
 
 class AnalyticsSubject:
-    """The analytics store."""
+    """The analytics store. Every few commits a published copy is made, and held against it."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "live.duckdb"
@@ -123,7 +126,21 @@ class AnalyticsSubject:
         return
 
     def make(self, tables: Sequence[Table], shapes: Shapes) -> Store:
-        return AnalyticsStore(self._path, tables, self._declarations, memory_limit="1GB", shapes=shapes)
+        copies, commits = Copies(self._path), itertools.count(1)
+
+        def committed(checkpoint: Checkpoint, _revision: int) -> None:
+            if checkpoint.phase == "streaming" and next(commits) % _COMMITS_PER_COPY == 0:
+                copies.publish()
+
+        return AnalyticsStore(
+            self._path,
+            tables,
+            self._declarations,
+            memory_limit="1GB",
+            shapes=shapes,
+            committed=committed,
+            unpublished=copies.unpublished,
+        )
 
     def wipe(self) -> None:
         for path in self._path.parent.glob(f"{self._path.name}*"):

@@ -36,7 +36,8 @@ def refresh(connection: Connection, kept: Kept, touched: Collection[str]) -> Non
         if isinstance(declared, Rollup):
             moved = refresh_rollup(connection, declared, into, sources[0], captured=captured)
         else:
-            moved = refresh_model(connection, declared, into, sources, captured=captured)
+            noting = partial(kept.unpublished.noting, connection, declared)
+            moved = refresh_model(connection, declared, into, sources, captured=captured, noting=noting)
         if moved:
             changed.add(declared.reference)
 
@@ -55,6 +56,7 @@ def build(
             work = partial(build_rollup, connection, declared, into, kept.relations[declared.of])
         else:
             work = partial(build_model, connection, declared, into, kept.relations)
+            kept.unpublished.note_all(connection, declared.name)
         if compare:
             found[declared.name] = compared(connection, into, work)
         else:

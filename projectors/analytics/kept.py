@@ -13,6 +13,7 @@ from projectors.analytics.declared import broken, columns_of, make, make_history
 from projectors.analytics.following import follow_source, make_anew, remember, remembered
 from projectors.analytics.noted import drop_undeclared, fingerprints, note
 from projectors.analytics.relation import Relation, relation_of
+from projectors.analytics.unpublished import Unpublished
 from projectors.parking import behind, parked_with, readers, without
 from projectors.read_model import Declarations, History
 from projectors.rollup import Rollup
@@ -24,9 +25,15 @@ class Kept:
     """Changes with the source: ``follow`` and then ``park`` say what is kept up from there on."""
 
     def __init__(
-        self, tables: Sequence[Table], declarations: Declarations, shapes: Shapes, parks: Callable[[str], bool]
+        self,
+        tables: Sequence[Table],
+        declarations: Declarations,
+        shapes: Shapes,
+        parks: Callable[[str], bool],
+        unpublished: Unpublished,
     ) -> None:
         """See AnalyticsStore."""
+        self.unpublished = unpublished
         self.tables = {t.qualified: t for t in tables if t.mirror in declarations.tables}  #: by schema.table
         self.maintained = declarations.maintained  #: read models and rollups, each after what it reads
         self.read_models = sorted(model.name for model in declarations.read_models)  #: those parked among them
@@ -113,6 +120,12 @@ class Kept:
                 made.add(declared.name)
             self.relations[declared.reference] = stored_relation(connection, declared)
         return frozenset(made)
+
+    def begin_unpublished(self, connection: Connection) -> None:
+        """Have all tables that anybody may read be published anew, and from here on what changes in them."""
+        models = [one for one in self._declarations.read_models if one.reference in self.relations]
+        names = [*(model.name for model in models), *self.history_columns]
+        self.unpublished.begin(connection, models, names)
 
     def note_told(self, connection: Connection) -> None:
         """The snapshot has been told to the histories that waited for it."""

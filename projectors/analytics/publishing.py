@@ -2,8 +2,8 @@
 
 No second process can open the live file with DuckDB, not even to read, and the process that has it open may touch no other
 file. So the writing thread, between two of its transactions, has the live file copied as it is; a child process makes of
-that copy a compact database in the oldest storage format, and puts it in the place of the last one. Whoever has that one
-open goes on reading it.
+that copy a database in the oldest storage format, of all that there is or of the last one and what is new, and puts it in
+the place of that. Whoever has the last one open goes on reading it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from config.environment import bare_environment
+from projectors.analytics.unpublished import Unpublished
 from projectors.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Publisher:
         self._published: int | None = None  # the store's revision when it was copied last
         self._busy = threading.Lock()
         self._copier = _Copier()
+        self.unpublished = Unpublished()  #: notes that the store keeps for it
         self._closing = False
 
     def committed(self, checkpoint: Checkpoint, revision: int) -> None:
@@ -69,7 +71,8 @@ class Publisher:
             self._busy.release()
             return
         self._published = revision
-        threading.Thread(target=self._publish, args=(copy, began), name="publishing", daemon=True).start()
+        number = self.unpublished.copied()
+        threading.Thread(target=self._publish, args=(copy, number, began), name="publishing", daemon=True).start()
 
     def close(self) -> None:
         """End what is under way; the last published copy stays."""
@@ -86,14 +89,17 @@ class Publisher:
         _copy([self._live, log] if log.exists() else [self._live], self._work)
         return self._work / self._live.name
 
-    def _publish(self, copy: Path, began: float) -> None:
+    def _publish(self, copy: Path, number: int, began: float) -> None:
         failure: str | None = "an unforeseen error"
         try:
-            failure = None if self._closing else self._copier.publish(copy, self._target)
+            failure = None if self._closing else self._copier.publish(copy, self._target, number)
         except OSError as exc:  # it cannot begin; what it says besides is a path
             failure = exc.strerror or type(exc).__name__
         except ValueError:
             failure = "its process's answer ended in the middle"
+        else:
+            if failure is None and not self._closing:
+                self.unpublished.published(number)
         finally:
             if failure and not self._closing:
                 logger.warning(
@@ -139,7 +145,7 @@ class _Copier:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def publish(self, copy: Path, target: Path) -> str | None:
+    def publish(self, copy: Path, target: Path, number: int) -> str | None:
         """Why it failed; None when it did not. One thread at a time."""
         process = self._running()
         assert process.stdin is not None and process.stdout is not None
@@ -149,7 +155,7 @@ class _Copier:
         said = b""
         try:
             with suppress(BrokenPipeError):  # it has ended: then it says nothing either
-                process.stdin.write(json.dumps([str(copy), str(target)]).encode() + b"\n")
+                process.stdin.write(json.dumps([str(copy), str(target), number]).encode() + b"\n")
                 said = process.stdout.readline()
         finally:
             end.cancel()

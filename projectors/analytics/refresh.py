@@ -6,7 +6,7 @@ DuckDB 2.0). Many keys are recomputed some at a time: several joins over all of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from projectors.analytics.connection import Connection
 from projectors.analytics.mirror import quoted, sign_of
@@ -18,14 +18,21 @@ _MOST_KEYS = 500_000  # recomputed at a time
 
 
 def refresh_model(
-    connection: Connection, model: ReadModel, into: Relation, changed: Iterable[Relation], *, captured: bool
+    connection: Connection,
+    model: ReadModel,
+    into: Relation,
+    changed: Iterable[Relation],
+    *,
+    captured: bool,
+    noting: Callable[[int], Sequence[str]],
 ) -> bool:
     """Recompute the keys that the changed rows of some relations touch; False when they touch none.
 
-    Where others take in the model's own changes (``captured``), its old and new rows go to ``into.changed``.
+    Where others take in the model's own changes (``captured``), its old and new rows go to ``into.changed``. ``noting``: by
+    the number of the keys, what else to run on ``affected``, which holds some or all of them.
     """
     rows = {relation.reference: relation.versions() for relation in changed}
-    return _recompute(connection, model, into, rows, captured=captured)
+    return _recompute(connection, model, into, rows, captured=captured, noting=noting)
 
 
 def build_model(connection: Connection, model: ReadModel, into: Relation, relations: Mapping[str, Relation]) -> None:
@@ -35,7 +42,13 @@ def build_model(connection: Connection, model: ReadModel, into: Relation, relati
 
 
 def _recompute(
-    connection: Connection, model: ReadModel, into: Relation, rows: Mapping[str, str], *, captured: bool
+    connection: Connection,
+    model: ReadModel,
+    into: Relation,
+    rows: Mapping[str, str],
+    *,
+    captured: bool,
+    noting: Callable[[int], Sequence[str]] = lambda _count: (),
 ) -> bool:
     keys = " union all ".join(
         f"select * from (with changed as ({rows[name]}) {keys})"
@@ -49,12 +62,13 @@ def _recompute(
         # In the order of the key, which is about that of time: whoever looks for a range of it reads few blocks. By a number
         # of their own, for a row that is not committed has no rowid of its place.
         _made(connection, "keys", f"select {names}, row_number() over (order by {names}) as {number} from affected")
+    noted = noting(count)
     for first in range(0, count, _MOST_KEYS):
         if count > _MOST_KEYS:
             some = f"{number} > {first} and {number} <= {first + _MOST_KEYS}"
             _made(connection, "affected", f"select {names} from keys where {some}")
         kept = [_remember(into, model.key, "affected", first=first == 0)] if captured else []
-        connection.execute_all(_make("fresh", model.query), *kept, *_settle(into, model.key, "affected"))
+        connection.execute_all(_make("fresh", model.query), *kept, *_settle(into, model.key, "affected"), *noted)
     return count > 0
 
 

@@ -29,6 +29,7 @@ from projectors.analytics.quiet import Quiet
 from projectors.analytics.quoting import quoted
 from projectors.analytics.rebuild import Rebuild, Rebuilds, Recomputed
 from projectors.analytics.translated import translated
+from projectors.analytics.unpublished import Unpublished
 from projectors.batch import Segment, net_changes
 from projectors.checkpoint import START, Checkpoint
 from projectors.letters import Asked, DeadLetter
@@ -54,17 +55,18 @@ class AnalyticsStore:
         limits: Limits = DEFAULT_LIMITS,
         parks: Callable[[str], bool] = lambda _table: False,
         committed: Callable[[Checkpoint, int], None] = lambda _checkpoint, _revision: None,
+        unpublished: Unpublished | None = None,
     ) -> None:
         """``path``: the file, made if missing; of ``tables`` those that ``declarations`` read are mirrored.
 
         ``limits``: of the processes that run ad hoc SQL; ``shapes``: the tables'; ``parks``: whether a table that changed
         at the source is left as it stands; ``committed``: called by the writing thread between two transactions, with its
-        ``revision``.
+        ``revision``; ``unpublished``: notes for whoever publishes then.
         """
         self._path = path
         self._quiet = Quiet()
         self.confinement = Confinement(self._quiet, limits, keep=[path])
-        self._kept = Kept(tables, declarations, shapes, parks)
+        self._kept = Kept(tables, declarations, shapes, parks, unpublished or Unpublished(kept=False))
         self._memory_limit = memory_limit
         self._committed = committed
         self._incoming = Incoming()
@@ -102,6 +104,7 @@ class AnalyticsStore:
             self._kept.follow(self._connection)
             self._mirroring = Mirroring(self._kept, self._incoming, self._connection.execute_all)
             made = self._kept.prepare_declared(self._connection)
+            self._kept.begin_unpublished(self._connection)
             self._kept.park(self._connection, made)
             self._kept.count_letters(letters.by_table(self._connection))
             if self.checkpoint.phase == "streaming":
@@ -155,6 +158,7 @@ class AnalyticsStore:
                         self._mirroring.begin(name)
                         touched[name] = None
                     self._mirroring.apply(name, changes)
+            self._kept.unpublished.forget(self._connection)
             refresh(self._connection, self._kept, touched)
             drop_temporary(self._connection)
             self._move(checkpoint)

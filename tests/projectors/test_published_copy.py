@@ -41,7 +41,15 @@ def publisher(analytics: Any, tmp_path: Path, target: Path) -> Iterator[Publishe
     def make(tables: Any, shapes: Any) -> AnalyticsStore:
         models = DECLARATIONS.of_store("analytics")
         path = tmp_path / "live.duckdb"
-        return AnalyticsStore(path, tables, models, memory_limit="1GB", shapes=shapes, committed=publisher.committed)
+        return AnalyticsStore(
+            path,
+            tables,
+            models,
+            memory_limit="1GB",
+            shapes=shapes,
+            committed=publisher.committed,
+            unpublished=publisher.unpublished,
+        )
 
     analytics._make_store = make
     yield publisher
