@@ -27,7 +27,7 @@ from projectors.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
 
-_LEAST_REST = 0.25  # times as long as a copy took passes before the next one
+_REST_OF_BROKEN = 1.0  # times as long as a copy took that was not published passes before the next one
 _COPY_S = 300.0  # longest that a copy may take
 _PAUSE_S = 30.0  # longest that the writing thread waits for the copy of the live file
 _REST_OF_FAILED = 10  # times as long as that took in vain passes before it is tried again
@@ -108,7 +108,9 @@ class Publisher:
                 )
                 self._published = None
             now = time.monotonic()
-            self._next_at = max(began + self._interval_s, now + _LEAST_REST * (now - began))
+            # What follows one that was written whole catches up with what came meanwhile, and is soon done.
+            rest = _REST_OF_BROKEN * (now - began) if failure else 0.0
+            self._next_at = max(began + self._interval_s, now + rest)
             self._busy.release()
 
 
