@@ -35,9 +35,9 @@ class Copies:
         self.written = []
         write = copying._write
 
-        def noted(store: duckdb.DuckDBPyConnection, name: str) -> None:
+        def noted(store: duckdb.DuckDBPyConnection, name: str, comment: str) -> None:
             self.written.append(name)
-            write(store, name)
+            write(store, name, comment)
 
         with patch.object(copying, "_FEW_ROWS", -1), patch.object(copying, "_write", noted):
             copying.publish(copy, self.target, self._base)

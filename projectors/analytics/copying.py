@@ -60,8 +60,8 @@ def publish(copy: Path, target: Path, since: int | None = None) -> None:
         store.execute(f"attach {literal(str(made))} as published (storage_version {literal(STORAGE)})")
         store.execute("begin")
         if since is None:
-            for name in _tables(store, "main"):
-                _write(store, name)
+            for name, table in _tables(store, "main").items():
+                _write(store, name, table.comment)
         else:
             _bring_up(store, since)
         store.execute("create or replace table published.main._readside as from main._readside")
@@ -95,9 +95,9 @@ def _bring_up(store: duckdb.DuckDBPyConnection, since: int) -> None:
     for name in _tables(store, "main", "published") - there.keys():
         if name != "_readside":
             store.execute(f"drop table published.main.{quoted(name)}")
-    for name in there:
-        if name in anew or there[name].rows <= _FEW_ROWS:
-            _write(store, name)
+    for name, table in there.items():
+        if name in anew or table.rows <= _FEW_ROWS:
+            _write(store, name, table.comment)
         elif name in noted:
             _exchange(store, name, since)
         else:  # a history, which is added to and nothing else
@@ -129,10 +129,10 @@ def _exchange(store: duckdb.DuckDBPyConnection, name: str, since: int) -> None:
     store.execute("drop table keys")
 
 
-def _write(store: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Write a table anew, with its comment."""
+def _write(store: duckdb.DuckDBPyConnection, name: str, comment: str) -> None:
+    """Write a table anew."""
     store.execute(f"create or replace table published.main.{quoted(name)} as from main.{quoted(name)}")
-    store.execute(f"comment on table published.main.{quoted(name)} is {literal(_tables(store, 'main')[name].comment)}")
+    store.execute(f"comment on table published.main.{quoted(name)} is {literal(comment)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,6 +133,8 @@ class Kept:
         self.untold = frozenset()
 
     def _note_histories(self, connection: Connection, names: Collection[str]) -> None:
+        if not names:
+            return  # as at nearly every start
         wanted = self._declarations.fingerprints()
         for history in self._declarations.histories:
             if history.name in names:
