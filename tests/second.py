@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from cdc.catalog import control_topic, message_topic, topics_of, transaction_topic
 from cdc.errors import Transient
+from cdc.partitions import Partition
 from cdc.reader import KafkaPythonReader, Record
 from config.settings import Settings
 from projectors import run
@@ -67,7 +68,7 @@ class Copy:
     def __init__(self, settings: Settings, prefix: str) -> None:
         self.settings = settings.model_copy(update={"topic_prefix": prefix})
         self.missing: set[int] = set()  #: xids of transactions of which no record is copied
-        self._from, self._to = settings.topic_prefix.encode(), prefix.encode()
+        self._from, self._to = settings.topic_prefix, prefix
         self._reader = KafkaPythonReader(settings.kafka)
         tables = run.captured_tables(settings)
         names = [*topics_of(settings.topic_prefix, tables), *(of(settings.topic_prefix) for of in _OTHERS)]
@@ -85,14 +86,29 @@ class Copy:
         self._reader.close()
 
     def _run(self) -> None:
+        # A note about snapshots names offsets, and in the stack's own Kafka lies behind them: here it waits until it does.
+        notes: list[Record] = []
+        reached, ends = dict.fromkeys(self._partitions, 0), dict[Partition, int]()
         with closing(
             KafkaProducer(bootstrap_servers=self.settings.kafka, max_in_flight_requests_per_connection=1)
         ) as to:
-            self._reader.assign(dict.fromkeys(self._partitions, 0))
+            self._reader.assign(reached)
             while not self._stop.is_set():
+                noted = len(notes)
                 for record in self._reader.poll(0.2, 1_000):
-                    self._send(to, record)
+                    reached[record.partition] = record.offset + 1
+                    if record.partition[0] == control_topic(self._from):
+                        notes.append(record)
+                    else:
+                        self._send(to, record)
+                if len(notes) > noted:
+                    ends = self._reader.end_offsets(self._partitions)
                 to.flush()
+                if all(reached[partition] >= end for partition, end in ends.items()):
+                    for record in notes:
+                        self._send(to, record)
+                    notes.clear()
+                    to.flush()
 
     def _send(self, producer: KafkaProducer, record: Record) -> None:
         topic, number = record.partition
@@ -100,11 +116,11 @@ class Copy:
         if value is not None:
             # What is missing leaves a tombstone, which says nothing: the snapshots' notes name places by their offsets.
             gone = any(b'"id":"%d:' % xid in value for xid in self.missing)
-            value = None if gone else value.replace(b'"%s.' % self._from, b'"%s.' % self._to)
+            value = None if gone else value.replace(f'"{self._from}.'.encode(), f'"{self._to}.'.encode())
         producer.send(self._name(topic), value, record.key, [*record.headers], number, record.timestamp_ms)
 
     def _name(self, topic: str) -> str:
-        return f"{self._to.decode()}.{topic.removeprefix(self._from.decode() + '.')}"
+        return f"{self._to}.{topic.removeprefix(self._from + '.')}"
 
 
 _OTHERS = (transaction_topic, message_topic, control_topic)
