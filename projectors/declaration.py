@@ -13,6 +13,24 @@ StoreName = Literal["serving", "analytics"]
 NEXT: Final = "__next"
 FORMER: Final = "__former"
 
+#: The analytics store's temporary tables: while there is one, DuckDB takes main.T, where declared tables lie, for it.
+TAKEN: Final = frozenset(
+    {
+        "affected",
+        "bases",
+        "before",
+        "come",
+        "delta",
+        "former",
+        "fresh",
+        "gone",
+        "incoming",
+        "keys",
+        "staged",
+        "versions",
+    }
+)
+
 _NO_CODE = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 #: Finds what is no code too, so that a name in there is passed over: without any group.
 _READ = re.compile(rf'{_NO_CODE.pattern}|\b(mirror|rollups|read_models)\.(?:(\w+)|"((?:[^"]|"")+)")', re.DOTALL)
@@ -76,10 +94,12 @@ def fingerprint(parts: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(" ".join(part.split()) for part in parts).encode()).hexdigest()[:16]
 
 
-def require_name(name: str) -> None:
-    """Raises DeclarationError for what is no name of a table."""
+def require_name(name: str, store: StoreName = "serving") -> None:
+    """Raises DeclarationError for what is no name of a table in that store."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,47}", base_of(name)):
         raise DeclarationError(f"{name!r} is no name for a table: lower case letters, digits, underscores, at most 48")
+    if store == "analytics" and name in TAKEN:
+        raise DeclarationError(f"{name!r} is what the analytics store calls a table it works with; take another name")
 
 
 def base_of(name: str) -> str:

@@ -74,7 +74,7 @@ class ReadModel:
     store: StoreName = "serving"
 
     def __post_init__(self) -> None:
-        require_name(self.name)
+        require_name(self.name, self.store)
         if not self.key:
             raise DeclarationError(f"{self.name} has no key; name its key columns in key=(…)")
         if not mentions(self.query, "affected"):
@@ -179,7 +179,7 @@ class History:
     store: StoreName = "serving"
 
     def __post_init__(self) -> None:
-        require_name(self.name)
+        require_name(self.name, self.store)
         if not mentions(self.query, "transition"):
             raise DeclarationError(f"{self.name}: query never mentions transition: take what happened there")
 

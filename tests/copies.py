@@ -9,6 +9,7 @@ from unittest.mock import patch
 import duckdb
 
 from projectors.analytics import copying
+from projectors.analytics.copying import Base
 from projectors.analytics.unpublished import Unpublished
 
 
@@ -19,11 +20,12 @@ class Copies:
         self.live = live
         self.target = live.with_name("published.duckdb")
         self.unpublished = Unpublished()
+        self.most_exchanged = float("inf")  #: however few rows there are
         self.written: list[str] = []  #: tables that the last one was given anew
-        self._base: int | None = None
+        self._base: Base | None = None
 
     def publish(self, *, fails: bool = False) -> None:
-        """Make the next one, between two transactions; with ``fails``, to no avail."""
+        """Make the next one, between two transactions; with ``fails``, to no avail: the one after that is written whole."""
         copy = self.live.with_name("copied.duckdb")
         for suffix in ("", ".wal"):
             copy.with_name(copy.name + suffix).unlink(missing_ok=True)
@@ -31,6 +33,8 @@ class Copies:
                 shutil.copyfile(file, copy.with_name(copy.name + suffix))
         number = self.unpublished.copied()
         if fails:
+            self._base = None
+            self.unpublished.settled(number)
             return
         self.written = []
         write = copying._write
@@ -39,10 +43,15 @@ class Copies:
             self.written.append(name)
             write(store, name, comment)
 
-        with patch.object(copying, "_FEW_ROWS", -1), patch.object(copying, "_write", noted):
+        with (
+            patch.object(copying, "_FEW_ROWS", -1),
+            patch.object(copying, "_MOST_EXCHANGED", self.most_exchanged),
+            patch.object(copying, "_write", noted),
+        ):
             copying.publish(copy, self.target, self._base)
-        self._base = number
-        self.unpublished.published(number)
+        left = copying._signature(self.target)
+        self._base = Base(number, left, self._base.whole_bytes if self._base else left[-1])
+        self.unpublished.settled(number)
         assert_equal(copy, self.target)
 
 

@@ -28,6 +28,10 @@ from projectors.analytics.quoting import literal, quoted
 STORAGE = "v1.0.0"  # that of DuckDB 1.0: older clients read it, and the files of today's format they do not
 _MOST_GROWN = 2.0  # times its size when it was written anew
 _FEW_ROWS = 1_000  # of a table that is written anew each time
+_MOST_EXCHANGED = 0.1  # of a table's rows, at least: as dear as to write it anew
+_KEYS = (
+    '"keys that changed"'  # as no declared table is called: DuckDB takes main.t for a temporary t while there is one
+)
 _MOMENT = "The moment of the source that this copy shows, and what was read of Kafka."
 
 
@@ -41,29 +45,35 @@ class Base:
 
     def fits(self, target: Path) -> bool:
         """Whether it is there as it was left, and rows that are gone take up little of it."""
-        return _signature(target) == self.signature and self.signature[-1] <= _MOST_GROWN * self.whole_bytes
+        return self.is_left(target) and self.signature[-1] <= _MOST_GROWN * self.whole_bytes
+
+    def is_left(self, target: Path) -> bool:
+        """Whether it is there as it was left."""
+        return _signature(target) == self.signature
 
 
-def publish(copy: Path, target: Path, since: int | None = None) -> None:
+def publish(copy: Path, target: Path, base: Base | None = None) -> None:
     """Make ``target`` of a copy of the live file; the last one is kept beside it as ``<name>.previous.duckdb``.
 
-    ``since``: the number of the copy that the target was made of; then what is noted as new since is all that is written.
-    Raises DifferentError when that does not make it what the live file is.
+    ``base``: what the target is; then what is noted as new since is all that is written. Raises DifferentError when that
+    does not make it what the live file is.
     """
     made = copy.with_name("made.duckdb")
     made.unlink(missing_ok=True)
-    if since is not None:
+    if base is not None:
         shutil.copyfile(target, made)
+        if not base.is_left(target):
+            raise DifferentError("somebody wrote to it meanwhile; the next copy is written anew")
     with duckdb.connect(copy, config={"threads": "1", "autoinstall_known_extensions": "false"}) as store:
         store.execute("set timezone = 'UTC'")
         store.execute("pragma disable_checkpoint_on_shutdown")  # nobody opens this copy again: a quarter of all it took
         store.execute(f"attach {literal(str(made))} as published (storage_version {literal(STORAGE)})")
         store.execute("begin")
-        if since is None:
+        if base is None:
             for name, table in _tables(store, "main").items():
                 _write(store, name, table.comment)
         else:
-            _bring_up(store, since)
+            _bring_up(store, base.number)
         store.execute("create or replace table published.main._readside as from main._readside")
         store.execute(f"comment on table published.main._readside is {literal(_MOMENT)}")
         store.execute("commit")
@@ -77,7 +87,12 @@ def publish(copy: Path, target: Path, since: int | None = None) -> None:
         linked.unlink(missing_ok=True)
         os.link(target, linked)
         linked.replace(previous)
+    # Who opened it to write, and did, left a log: DuckDB would apply that to whatever lies under the name. Removed on both
+    # sides of the replacement; who still writes then does so to files that nobody else will open.
+    log = target.with_name(target.name + ".wal")
+    log.unlink(missing_ok=True)
     made.replace(target)
+    log.unlink(missing_ok=True)
 
 
 class DifferentError(Exception):
@@ -99,7 +114,7 @@ def _bring_up(store: duckdb.DuckDBPyConnection, since: int) -> None:
         if name in anew or table.rows <= _FEW_ROWS:
             _write(store, name, table.comment)
         elif name in noted:
-            _exchange(store, name, since)
+            _exchange(store, name, table, since)
         else:  # a history, which is added to and nothing else
             here = f"published.main.{quoted(name)}"
             store.execute(f"insert into {here} from main.{quoted(name)} where rowid >= (select count(*) from {here})")
@@ -111,22 +126,26 @@ def _bring_up(store: duckdb.DuckDBPyConnection, since: int) -> None:
             raise DifferentError(f"{name} would have {is_so} rows instead of {must_be}; the next copy is written anew")
 
 
-def _exchange(store: duckdb.DuckDBPyConnection, name: str, since: int) -> None:
-    """Write the rows of the keys that are noted, and of those alone."""
+def _exchange(store: duckdb.DuckDBPyConnection, name: str, table: _Table, since: int) -> None:
+    """Write the rows of the keys that are noted, and of those alone, unless they are many."""
     *key, copy = (
         quoted(column) for (column,) in store.execute(
             f"select name from pragma_table_info({literal(f'unpublished.{quoted(name)}')}) order by cid"
         ).fetchall()
     )  # fmt: skip
     names, here, there = ", ".join(key), f"published.main.{quoted(name)}", f"main.{quoted(name)}"
-    store.execute(
-        f"create or replace temporary table keys as select distinct {names} from unpublished.{quoted(name)} "
+    [(count,)] = store.execute(
+        f"create or replace temporary table {_KEYS} as select distinct {names} from unpublished.{quoted(name)} "
         f"where {copy} > $since",
         {"since": since},
-    )
-    store.execute(f"delete from {here} p using keys k where {' and '.join(f'p.{each} = k.{each}' for each in key)}")
-    store.execute(f"insert into {here} by name select l.* from {there} l semi join keys using ({names})")
-    store.execute("drop table keys")
+    ).fetchall()
+    if count > _MOST_EXCHANGED * table.rows:
+        _write(store, name, table.comment)
+    else:
+        same = " and ".join(f"p.{each} = k.{each}" for each in key)
+        store.execute(f"delete from {here} p using {_KEYS} k where {same}")
+        store.execute(f"insert into {here} by name select l.* from {there} l semi join {_KEYS} using ({names})")
+    store.execute(f"drop table {_KEYS}")
 
 
 def _write(store: duckdb.DuckDBPyConnection, name: str, comment: str) -> None:
@@ -158,7 +177,7 @@ def _signature(path: Path) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _forked(copy: Path, target: Path, since: int | None) -> str:
+def _forked(copy: Path, target: Path, base: Base | None) -> str:
     """Why it failed; empty when it did not. Nothing runs here that a fork could catch in the middle."""
     reading, writing = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until it is known here whom it ends
@@ -167,7 +186,7 @@ def _forked(copy: Path, target: Path, since: int | None) -> str:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         code = 1
         try:
-            publish(copy, target, since)
+            publish(copy, target, base)
             code = 0
         except BaseException as exc:
             os.write(writing, traceback.format_exception_only(exc)[-1].strip()[-300:].encode())
@@ -196,7 +215,7 @@ def main() -> None:
     for line in sys.stdin:
         copy, target, number = json.loads(line)
         since = base if base is not None and base.fits(Path(target)) else None
-        why = _forked(Path(copy), Path(target), since.number if since else None)
+        why = _forked(Path(copy), Path(target), since)
         left = _signature(Path(target))
         base = None if why or not left else Base(number, left, since.whole_bytes if since else left[-1])
         sys.stdout.write(json.dumps(why) + "\n")

@@ -105,7 +105,7 @@ def mirror_sql(table: Table) -> MirrorSql:
     """
     own = ", ".join(f"{_value(c, 'i.own')} as {quoted(c.name)}" for c in keys)
     same = " and ".join(f"m.{quoted(name)} = s.{quoted(name)}" for name in table.key)
-    snapshot = f"temp.{quoted('snapshot_' + table.mirror)}"
+    snapshot = f"temp.{quoted('snapshot.' + table.mirror)}"
     return MirrorSql(
         create=f"create table if not exists {mirror} ({columns})",
         create_changed=f"create or replace temporary table {changed} ({sign} tinyint not null, {columns})",
@@ -183,7 +183,7 @@ def mirror_sql(table: Table) -> MirrorSql:
 
 def changed_rows(table: Table) -> str:
     """The temporary table of old and new versions of a batch's rows."""
-    return f"temp.{quoted('changed_' + table.mirror)}"
+    return f"temp.{quoted('changed.' + table.mirror)}"
 
 
 def sign_of(columns: Sequence[str]) -> str:

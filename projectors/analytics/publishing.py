@@ -9,6 +9,7 @@ the place of that. Whoever has the last one open goes on reading it.
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import logging
 import os
@@ -27,6 +28,8 @@ from projectors.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
 
+_publishers = itertools.count()
+
 _REST_OF_BROKEN = 1.0  # times as long as a copy took that was not published passes before the next one
 _COPY_S = 300.0  # longest that a copy may take
 _PAUSE_S = 30.0  # longest that the writing thread waits for the copy of the live file
@@ -40,10 +43,8 @@ class Publisher:
         """``interval_s``: the least time from one copy to the next, in seconds."""
         self._live = live
         self._target = target
-        # Of this process alone: the child of one that was killed must not put its file in the place of a newer one.
-        self._work = live.parent / f"copy-{os.getpid()}"
-        for left in live.parent.glob("copy-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        # Of this one alone: the child of an earlier one must not put its file in the place of a newer one.
+        self._work = live.parent / f"copy-{os.getpid()}-{next(_publishers)}"
         self._interval_s = interval_s
         self._next_at = 0.0
         self._published: int | None = None  # the store's revision when it was copied last
@@ -83,7 +84,9 @@ class Publisher:
             shutil.rmtree(self._work, ignore_errors=True)
 
     def _copy(self) -> Path:
-        shutil.rmtree(self._work, ignore_errors=True)
+        # Whoever is called has the live file to itself: what else lies here was left by somebody who had it before.
+        for left in self._live.parent.glob("copy-*"):
+            shutil.rmtree(left, ignore_errors=True)
         self._work.mkdir(parents=True)
         log = self._live.with_name(self._live.name + ".wal")
         _copy([self._live, log] if log.exists() else [self._live], self._work)
@@ -97,10 +100,8 @@ class Publisher:
             failure = exc.strerror or type(exc).__name__
         except ValueError:
             failure = "its process's answer ended in the middle"
-        else:
-            if failure is None and not self._closing:
-                self.unpublished.published(number)
         finally:
+            self.unpublished.settled(number)  # who makes copies has no base for the next one when this one failed
             if failure and not self._closing:
                 logger.warning(
                     "the analytics store's copy was not published; trying again later",

@@ -291,6 +291,7 @@ class AnalyticsStore:
             with translated():
                 yield
         except BaseException:
+            self._kept.unpublished.rolled_back()
             self._connection.execute("rollback")
             raise
         with translated():

@@ -12,7 +12,7 @@ from projectors.analytics.connection import Connection
 from projectors.analytics.quoting import quoted
 from projectors.read_model import ReadModel
 
-_MOST_KEYS = 50_000  # of a read model in one batch; with more, all of it is written anew
+_MOST_KEYS = 50_000  # of a read model between two copies; with more, all of it is written anew
 
 
 class Unpublished:
@@ -22,9 +22,14 @@ class Unpublished:
         """``kept``: False where nothing is published, and so nothing noted."""
         self._kept = kept
         self._number = 1  # of the next copy
-        self._published = 0  # of the last one that was
+        self._noted: dict[str, int] = {}  # how many keys, by read model, of which the next copy is the first to have it
+        self._anew: set[str] = set()  # tables that the next copy is to have written anew
+        self._settled = 0  # the last copy of which it is known whether it was published
         self._forgotten = 0  # what is not noted any more
         self._columns: dict[str, str] = {}  # by read model, the one of the copy's number: the last
+        self._keys: dict[
+            str, str
+        ] = {}  # by read model, what selects its key from keys of the types that its query takes
 
     def begin(self, connection: Connection, models: Iterable[ReadModel], names: Iterable[str]) -> None:
         """Note nothing of what an earlier owner of the file noted: all these tables of it are written anew.
@@ -34,7 +39,10 @@ class Unpublished:
         if not self._kept:
             return
         models = list(models)
+        self._anew.clear()
+        self._noted.clear()
         self._columns = {model.name: quoted(_other_than(model.key)) for model in models}
+        self._keys = {model.name: _cast(connection, model) for model in models}
         connection.execute_all(
             "drop schema if exists unpublished cascade",
             "create schema unpublished",
@@ -51,45 +59,60 @@ class Unpublished:
 
     def noting(self, connection: Connection, model: ReadModel, count: int) -> Sequence[str]:
         """What notes keys in the temporary table ``affected``, some or all of ``count``, as those of rows computed anew."""
-        if not self._kept or not count:
+        if not self._kept or not count or model.name in self._anew:
             return ()
-        if count > _MOST_KEYS:
+        noted = self._noted[model.name] = self._noted.get(model.name, 0) + count
+        if noted > _MOST_KEYS:
             self.note_all(connection, model.name)
             return ()
-        return (f"insert into unpublished.{quoted(model.name)} select *, {self._number} from affected",)
+        return (f"insert into unpublished.{quoted(model.name)} {self._keys[model.name]}, {self._number} from affected",)
 
     def note_all(self, connection: Connection, name: str) -> None:
         """Any row of the table may be another."""
-        if self._kept:
+        if self._kept and name not in self._anew:
             row = {"name": name, "copy": self._number}
             connection.execute("insert into readside.unpublished values ($name, $copy)", row)
+            self._anew.add(name)
 
     def forget(self, connection: Connection) -> None:
-        """What was published since the last time need not be noted any more."""
-        published = self._published
-        if published <= self._forgotten:
+        """What need not be noted any more: copies that were settled since the last time have it, or never will."""
+        settled = self._settled
+        if settled <= self._forgotten:
             return
         connection.execute_all(
-            f"delete from readside.unpublished where copy <= {published}",
+            f"delete from readside.unpublished where copy <= {settled}",
             *(
-                f"delete from unpublished.{quoted(name)} where {column} <= {published}"
+                f"delete from unpublished.{quoted(name)} where {column} <= {settled}"
                 for name, column in self._columns.items()
             ),
         )
-        self._forgotten = published
+        self._forgotten = settled
+
+    def rolled_back(self) -> None:
+        """What the transaction noted is not noted."""
+        self._noted.clear()
+        self._anew.clear()
 
     def copied(self) -> int:
         """The file was copied; the copy's number."""
         number, self._number = self._number, self._number + 1
+        self._noted.clear()
+        self._anew.clear()
         return number
 
-    def published(self, number: int) -> None:
-        """That copy was published. From any thread."""
-        self._published = number
+    def settled(self, number: int) -> None:
+        """That copy was published, or it was not, and the next one is written whole. From any thread."""
+        self._settled = number
+
+
+def _cast(connection: Connection, model: ReadModel) -> str:
+    # What a query leaves out may have a key that the model's column cannot hold: then there is no such row.
+    types = {name.casefold(): kind for name, kind in connection.columns(f"main.{quoted(model.name)}")}
+    return "select " + ", ".join(f"try_cast({quoted(name)} as {types[name.casefold()]})" for name in model.key)
 
 
 def _other_than(key: Collection[str]) -> str:
-    name = "copy"
-    while name in key:
+    taken, name = {one.casefold() for one in key}, "copy"  # DuckDB tells names apart by their letters alone
+    while name in taken:
         name += "_"
     return name
