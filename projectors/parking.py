@@ -40,6 +40,14 @@ def readers(declarations: Declarations, parked: Collection[str]) -> dict[str, st
     return found
 
 
+def waiting(names: Collection[str]) -> dict[str, str]:
+    """Why each of these counts as parked although it is kept up: until the snapshot builds it, it is empty or behind.
+
+    The doubt may go away before there is one, and nobody but this note would know then that it is still to be built.
+    """
+    return dict.fromkeys(names, "a table that it reads is in doubt: it is built with the snapshot that is to come")
+
+
 def without(declarations: Declarations, names: Collection[str]) -> Declarations:
     """The others. ``names`` must hold whatever reads one of them."""
     return replace(

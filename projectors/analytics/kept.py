@@ -14,7 +14,7 @@ from projectors.analytics.following import follow_source, make_anew, remember, r
 from projectors.analytics.noted import drop_undeclared, fingerprints, note
 from projectors.analytics.relation import Relation, relation_of
 from projectors.analytics.unpublished import Unpublished
-from projectors.parking import behind, parked_with, readers, without
+from projectors.parking import behind, parked_with, readers, waiting, without
 from projectors.read_model import Declarations, History
 from projectors.rollup import Rollup
 
@@ -150,11 +150,14 @@ class Kept:
         sound = self.doubted.union(made)
         parked |= broken(without(self._declarations, parked), self.tables.values(), sound)
         parked |= readers(self._declarations, parked)
-        before = connection.execute("select name from readside.declared where parked is not null").fetchall()
-        self.stale = frozenset(name for (name,) in before if name not in parked)
-        connection.execute("update readside.declared set parked = null")
         for name, why in parked.items():
             logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
+        rows = connection.execute("select name from readside.declared where parked is not null").fetchall()
+        before = frozenset(name for (name,) in rows)
+        noted = waiting(before.union(made) & self.doubted) | parked
+        self.stale = before - noted.keys()
+        connection.execute("update readside.declared set parked = null")
+        for name, why in noted.items():
             connection.execute(
                 "update readside.declared set parked = $why where name = $name", {"name": name, "why": why}
             )
@@ -164,7 +167,7 @@ class Kept:
             table.qualified: [history for history in kept.histories if history.of == table.mirror]
             for table in self.tables.values()
         }
-        self.parked = parked
+        self.parked = noted
 
     @property
     def with_history(self) -> frozenset[str]:

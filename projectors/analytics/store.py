@@ -121,6 +121,7 @@ class AnalyticsStore:
             doubtful = self._kept.make_doubtful_anew(self._connection)
             if doubtful:
                 self._kept.park(self._connection, self._kept.untold)
+                self._kept.count_letters(letters.by_table(self._connection))
             if not first:
                 self._mirroring.begin_snapshot()
             for rows in changes:

@@ -134,7 +134,7 @@ class Kept:
         # At every start, for an alteration may have been followed by one that stopped in doubt.
         broken = failing(connection, statements, self.declarations, names - self.doubted - frozenset(made))
         self.stands_still = {**self.parked, **broken}
-        self.stale = note_parked(connection, self.stands_still)
+        self.stale = note_parked(connection, self.stands_still, made=made, doubted=self.doubted)
         for name, why in self.stands_still.items():
             logger.warning("read model parked", extra={"action": "model_parked", "model": name, "reason": why})
         self.declarations = without(self.declarations, broken)

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from projectors.parking import readers
+from projectors.parking import readers, waiting
 from projectors.read_model import Declarations
 from projectors.serving.statements import Statements
 
@@ -44,14 +44,21 @@ def _why(connection: Connection, statements: Iterable[bytes]) -> str | None:
     return None
 
 
-def note_parked(connection: Connection, parked: Mapping[str, str]) -> frozenset[str]:
-    """Note exactly these; returns the names of those that were parked and are not any more: they have fallen behind."""
+def note_parked(
+    connection: Connection, parked: Mapping[str, str], *, made: Collection[str], doubted: Collection[str]
+) -> frozenset[str]:
+    """Note these, and what cannot be built yet; returns the names of those that were noted and are not any more: they have
+    fallen behind.
+
+    ``made``: what is new and empty; ``doubted``: what reads a table in doubt, of which a snapshot is to come.
+    """
     rows = connection.execute("select name from readside.declared where parked is not null").fetchall()
     before = frozenset(name for (name,) in rows)
-    for name in before - parked.keys():
+    noted = waiting(before.union(made) & frozenset(doubted)) | parked
+    for name in before - noted.keys():
         connection.execute("update readside.declared set parked = null where name = %(name)s", {"name": name})
-    for name, why in parked.items():
+    for name, why in noted.items():
         connection.execute(
             "update readside.declared set parked = %(why)s where name = %(name)s", {"name": name, "why": why}
         )
-    return before - parked.keys()
+    return before - noted.keys()

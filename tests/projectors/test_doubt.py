@@ -46,6 +46,52 @@ def test_what_was_parked_is_brought_up_although_another_table_is_in_doubt(pipeli
     assert run(f"select {name} from {table}") == [("Axe",)]
 
 
+def stopped_in_doubt(pipeline: Any) -> None:
+    """Before the snapshot that it asks for is there; and what put the table in doubt is taken back."""
+    pipeline.alter("alter table products add column token uuid default gen_random_uuid()")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_request", raises_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.project()
+    pipeline.alter("alter table products drop column token")
+
+
+def raises_interrupt(_reason: str) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("snapshot", [False, True])
+def test_what_is_declared_anew_is_built_although_the_doubt_of_its_table_goes_away(
+    pipeline: Any, run: Any, *, snapshot: bool
+) -> None:
+    given_a_shop(pipeline)
+    table = products(pipeline)
+    before = run(f"select id from {table}")
+    run(f"delete from readside.declared where name = '{table.partition('.')[2]}'")
+    run(f"drop table {table}")
+    stopped_in_doubt(pipeline)
+    if snapshot:
+        pipeline.snapshots.take()
+    pipeline.project_until_done()
+    assert run(f"select id from {table}") == before
+    assert run("select name from readside.declared where parked is not null") == []
+
+
+def test_what_was_parked_is_brought_up_although_a_doubt_of_its_table_goes_away(pipeline: Any, run: Any) -> None:
+    given_a_shop(pipeline)
+    table = products(pipeline)
+    pipeline.alter("alter table products rename column sku to code")
+    pipeline.commit("update products set name = 'Axe' where id = 1")
+    pipeline.project_until_done()
+    pipeline.alter("alter table products rename column code to sku")
+    stopped_in_doubt(pipeline)
+    pipeline.snapshots.take()
+    pipeline.project_until_done()
+    assert run("select name from readside.declared where parked is not null") == []
+    name = "name" if table.startswith("main") else "document->>'name'"
+    assert run(f"select {name} from {table}") == [("Axe",)]
+
+
 def test_what_happened_to_a_row_is_not_told_twice_by_the_snapshot_of_a_table_in_doubt(
     serving: Any, store_rows: Any
 ) -> None:
