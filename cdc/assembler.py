@@ -7,7 +7,7 @@ No I/O, no clock. What makes it exact (docs/decisions/0002, notes debezium-resta
 - A connector that starts again at its slot sends whole transactions once more, rows identical but for
   ``source.sequence``. A reader may have seen only a prefix of the first copy; rows of both copies are interchangeable.
 - A transaction's rows name the end of the one before: one that names another than was handed out last follows a hole.
-- A partition's rows come in commit order, also when they are sent again: behind a later transaction's, none is to come.
+- A partition's rows come in commit order in each life of a connector: behind a later transaction's, none is to come there.
 - A row belongs to a transaction that was already handed out exactly if the transaction *before* its own ended before
   the last one handed out did. Only in the first transaction after a connector's start Debezium does not say which that
   is; there the latest handed-out transactions are remembered by xid.
@@ -134,15 +134,17 @@ class Assembler:
         seen: Mapping[str, int] = pending.by_table if pending else {}
         return frozenset(table for table, count in first.counts.items() if seen.get(table, 0) < count)
 
-    def require_coming(self, of_table: Callable[[str], Collection[Partition]]) -> None:
-        """Raises HistoryLost when the next transaction lacks rows of a table whose every partition was read past them."""
+    def read_past(self, of_table: Callable[[str], Collection[Partition]]) -> tuple[int, str] | None:
+        """The next transaction's xid and a table of which it lacks rows, though each of its partitions was read past them."""
         for table in sorted(self.lacking()):
             end, partitions = self._waiting[self._whole_ends].end, of_table(table)
             if partitions and all(self._follows.get(partition, 0) >= end.end_lsn for partition in partitions):
-                raise HistoryLost(
-                    f"transaction {end.xid} lacks rows of {table}, and later ones of every partition were read: Kafka lost "
-                    f"them; {BEGIN_ANEW}"
-                )
+                return end.xid, table
+        return None
+
+    def position(self, partition: Partition) -> int:
+        """The offset behind the last record that was read; 0 before the first."""
+        return self._position.get(partition, 0)
 
     def add(self, partition: Partition, offset: int, change: Change) -> None:
         """Feed a streamed row change (not a snapshot row) in its partition's order."""

@@ -17,6 +17,7 @@ from cdc.partitions import Partition
 from cdc.poison import locate
 from cdc.reader import Decoded, LogReader, Record, require_same_topic
 from config.settings import Settings
+from projectors.overdue import Overdue
 from projectors.snapshots import Snapshots
 from projectors.tally import Tally
 
@@ -53,6 +54,7 @@ class Intake:
         self.traces: Traces | None = None  #: where somebody records them
         self.outside: list[Change] = []  #: what could not be understood and names no transaction; taken with a batch
         self.assembler = self._assembler({})
+        self._overdue = Overdue(self.topic_of)
 
     def take_up(self, state: Mapping[str, Any], reader: LogReader, *, superseded: bool = False) -> None:
         """Read on as whoever had this state; raises SourceChanged when a topic was made anew since.
@@ -150,9 +152,13 @@ class Intake:
         }
         return {partition for partition in partitions if partition[0] in topics}
 
-    def require_coming(self, partitions: Collection[Partition]) -> None:
-        """Raises HistoryLost when rows that the next transaction lacks are not to come in any of these."""
-        self.assembler.require_coming(lambda table: [p for p in partitions if p[0] == self.topic_of[table]])
+    def require_coming(self, partitions: Collection[Partition], reader: LogReader) -> None:
+        """Raises HistoryLost when rows that the next transaction lacks are not to come in any of these; Transient."""
+        if (lost := self._overdue.lost(self.assembler, partitions, reader)) is None:
+            return
+        if not self._snapshots.on_its_way(self.generation):
+            raise HistoryLost(f"{lost}; {BEGIN_ANEW}")
+        self.superseded = True  # it tore the stream off there
 
     def repeated(self) -> None:
         """Count what the assembler found to be repeated."""

@@ -214,7 +214,7 @@ class Projector:
                 if pace.looks_for_letters():
                     checkpoint = self._carry_out(checkpoint)
             if not records or assembler.buffered > buffered_changes:
-                intake.require_coming(self._partitions)
+                intake.require_coming(self._partitions, self._reader)
             takes = pace.takes(applying, assembler, ahead=self._parked.impossible)
             if takes and (taken := assembler.take(batch_changes)):
                 if not self._parked.impossible:

@@ -54,7 +54,7 @@ def note_parked(
     """
     rows = connection.execute("select name from readside.declared where parked is not null").fetchall()
     before = frozenset(name for (name,) in rows)
-    noted = waiting(before.union(made) & frozenset(doubted)) | parked
+    noted = {**waiting(before.union(made) & frozenset(doubted)), **parked}
     for name in before - noted.keys():
         connection.execute("update readside.declared set parked = null where name = %(name)s", {"name": name})
     for name, why in noted.items():

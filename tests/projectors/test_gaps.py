@@ -13,6 +13,7 @@ from cdc.catalog import message_topic, transaction_topic
 from cdc.continuity import Held
 from cdc.control import Snapshot
 from cdc.errors import HistoryLost, SourceChanged, Transient
+from projectors import overdue
 from tests.cdc.test_canary import record
 from tests.laws import assert_mirror_equals_source
 from tests.scripted import PREFIX, ScriptedReader
@@ -81,8 +82,9 @@ def test_a_transaction_lost_by_kafka_stops_the_store_before_it_is_wrong(serving,
 
 @pytest.mark.parametrize("with_later", [False, True])
 def test_rows_alone_that_are_lost_are_noticed_once_every_partition_of_their_table_is_read_past_them(
-    serving, store_rows, with_later
+    serving, store_rows, with_later, monkeypatch
 ):
+    monkeypatch.setattr(overdue, "_AFTER_S", 0.0)
     serving.commit(*map(user, range(1, 9)))
     serving.project().close()
     ends = {partition: len(records) for partition, records in serving.log.partitions.items()}
@@ -98,6 +100,25 @@ def test_rows_alone_that_are_lost_are_noticed_once_every_partition_of_their_tabl
     else:
         serving.project().close()  # they may be to come
     assert store_rows("select distinct last_name from mirror.users") == [("B",)]
+
+
+def test_a_partition_that_the_reader_does_not_know_yet_is_waited_for(serving, store_database, monkeypatch):
+    monkeypatch.setattr(overdue, "_AFTER_S", 0.0)
+    serving.commit(*map(user, range(1, 9)))
+    topic, added = f"{PREFIX}.public.users", []
+
+    def choose(unread):
+        if not added:  # the reader was assigned those before
+            added.append((topic, 4))
+            serving.log.partitions[topic, 4] = []
+            for name in "LM":
+                serving.commit(*(f"update users set last_name = '{name}' where id = {n}" for n in range(1, 9)))
+            assert serving.log.partitions[topic, 4]
+        return unread[0], 1000
+
+    serving.project(choose).close()
+    serving.project().close()
+    assert_mirror_equals_source(serving, store_database)
 
 
 def partition_of(pipeline, number):
