@@ -135,7 +135,7 @@ class Assembler:
         return frozenset(table for table, count in first.counts.items() if seen.get(table, 0) < count)
 
     def read_past(self, of_table: Callable[[str], Collection[Partition]]) -> tuple[int, str] | None:
-        """The next transaction's xid and a table of which it lacks rows, though each of its partitions was read past them."""
+        """The next transaction's xid and a table of which it lacks rows, though all its partitions were read past them."""
         for table in sorted(self.lacking()):
             end, partitions = self._waiting[self._whole_ends].end, of_table(table)
             if partitions and all(self._follows.get(partition, 0) >= end.end_lsn for partition in partitions):
