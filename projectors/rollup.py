@@ -40,7 +40,8 @@ class Rollup:
     not; an average, a share or a histogram is made of such measures by the read model that reads ``rollups.NAME``.
 
     A measure is a whole number or numeric (without trailing zeros, whatever its history), and 0 instead of NULL. A group
-    of which every measure is 0 has no row; rows with a NULL in the key belong to no group.
+    of which every measure is 0 has no row; rows with a NULL in the key belong to no group. Where equal keys are written in
+    several forms (1.0 and 1.00, citext a and A) they are one group, and its row has one of them.
     """
 
     name: LiteralString  #: read as rollups.NAME

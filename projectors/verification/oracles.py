@@ -143,6 +143,9 @@ def recomputing(model: ReadModel | Rollup, columns: Mapping[str, str]) -> Litera
     # As the stored table's types have it: what is rounded on the way in is no difference.
     fresh = {name: f"f.{_quoted(name)}::{kind}" for name, kind in columns.items()}
     stored = {name: f"t.{_quoted(name)}" for name in columns}
+    # A group is found by its key, equal in whatever form it is written (1.0, 1.00), and keeps one of those forms.
+    compared = [name for name in columns if isinstance(model, ReadModel) or name not in model.key]
+    rows = [f"row({', '.join(side[name] for name in compared)})::varchar" for side in (fresh, stored)]
     differing = ", ".join(
         f"case when {fresh[name]}::varchar is distinct from {stored[name]}::varchar then '{name}' end"
         for name in columns
@@ -161,7 +164,7 @@ def recomputing(model: ReadModel | Rollup, columns: Mapping[str, str]) -> Litera
                   full join {_stored(model.reference, model.store)} t
                     on {" and ".join(f"f.{name} = t.{name}" for name in names)}
                  where f.{first} is null or t.{first} is null
-                    or row({", ".join(fresh.values())})::varchar is distinct from row({", ".join(stored.values())})::varchar)
+                    or {" is distinct from ".join(rows)})
         select (select count(*) from fresh) as total, w.* from (select 1) one left join wrong w on true
     """
     return cast("LiteralString", statement)

@@ -10,7 +10,11 @@ import psycopg
 import pytest
 
 from projectors.read_model import Declarations, Embed, ReadModel
+from projectors.rollup import Rollup
 from projectors.serving.store import ServingStore
+from projectors.verification.comparing import compare
+from projectors.verification.oracles import SESSION, Recomputation
+from projectors.verification.sides import Serving, Sides
 from tests.projectors.conftest import Pipeline
 
 PARTS = ReadModel(
@@ -43,6 +47,17 @@ SALES = ReadModel(
     extensions=("citext",),
 )
 
+BY_CODE, BY_PRICE = (
+    Rollup(
+        name=f"by_{key}",
+        comment=f"How many parts there are of a {key}.",
+        of="parts",
+        key=(key,),
+        query=f"select {key}, count(*) as parts from changed group by {key}",
+    )
+    for key in ("code", "price")
+)
+
 
 @pytest.fixture
 def shown(shop_database: str, store_database: str, tmp_path: Path) -> Any:
@@ -54,7 +69,7 @@ def shown(shop_database: str, store_database: str, tmp_path: Path) -> Any:
             create table sales (id int primary key, code citext);
             create publication readside for table parts, sales
         """)
-    declared = Declarations(read_models=(SALES, PARTS))
+    declared = Declarations(read_models=(SALES, PARTS), rollups=(BY_CODE, BY_PRICE))
     pipeline = Pipeline(
         shop_database, tmp_path, lambda tables, shapes: ServingStore(store_database, tables, declared, shapes=shapes)
     )
@@ -89,3 +104,18 @@ def test_an_equal_row_is_left_alone(shown: Callable[..., list[Any]]) -> None:
     query = "select xmin, code from read_models.parts"
     row = shown(query, """insert into parts values ('a', 1.50, '1 day', '{"a": 1}')""")
     assert shown(query, "update parts set price = 2.00", "update parts set price = 1.50") == row
+
+
+def test_a_group_is_the_same_however_its_key_is_written(shown: Callable[..., list[Any]], store_database: str) -> None:
+    query = "select price, parts from rollups.by_price"
+    shown(query, "insert into parts values ('a', 1.0), ('b', 1.0)")
+    assert shown(query, "update parts set code = upper(code::text), price = 1.00") == [(1, 2)]
+    with psycopg.connect(store_database, autocommit=True, options=SESSION) as store:
+        sides = Sides(None, {"serving": Serving(store)})  # pyright: ignore[reportArgumentType]
+
+        def differences(rollup: Rollup) -> int:
+            return compare(sides, Recomputation(rollup)).differences
+
+        assert (differences(BY_CODE), differences(BY_PRICE)) == (0, 0)
+        store.execute("update rollups.by_price set parts = 3; update rollups.by_code set code = 'z' where code = 'b'")
+        assert (differences(BY_CODE), differences(BY_PRICE)) == (2, 1)
