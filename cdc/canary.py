@@ -9,7 +9,7 @@ send such a message: a supervision notes its life in the control topic, which no
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -55,10 +55,11 @@ class Watch:
         self._highest = dict(state or {})
         self._others: dict[str, None] = {}  # lives of nobody's, of which the first canary was told
 
-    def see(self, value: bytes, is_supervision: Callable[[str], bool] = lambda _life: True) -> None:
+    def see(self, value: bytes, lives: Callable[[], Sequence[str]] = tuple) -> None:
         """Look at a record of the message topic, in its order. Raises HistoryLost when one before it never came, Poison.
 
-        ``is_supervision``: whether a life that was not seen before is one of readside's.
+        ``lives``: gives those that the control topic tells of, oldest first; none where a release before it did not note
+        them. It is called for a life that is not remembered.
         """
         message = decode_message(value)
         if message.prefix != PREFIX:
@@ -67,26 +68,37 @@ class Watch:
             canary = msgspec.json.decode(message.content, type=_Canary)
         except (msgspec.MsgspecError, RecursionError) as exc:
             raise Poison(f"not a canary of readside's: {type(exc).__name__}") from exc
-        seen = self._highest.get(canary.life)
         if canary.life in self._others:
             return
-        if seen is None and not is_supervision(canary.life):
+        noted = () if canary.life in self._highest else lives()
+        if noted and canary.life not in noted:
             self._others[canary.life] = None
             if len(self._others) > _LIVES_REMEMBERED:
                 del self._others[next(iter(self._others))]
             raise Poison(f"a canary of no supervision of readside's; more of the life {canary.life!r:.40} are not told")
-        expected = 0 if seen is None else seen + 1
-        if self._highest and canary.number > expected:
+        if self._highest and canary.number > (expected := self._expected(canary, noted)):
             raise HistoryLost(
                 f"canary {canary.number} of {canary.life} came and canary {expected} never did: transactions before LSN "
                 f"{lsn_text(message.lsn)} did not reach Kafka, the slot was moved or made anew; {BEGIN_ANEW}"
             )
         # Sent again after a restart, it is lower than what was seen.
-        self._highest.pop(canary.life, None)
-        self._highest[canary.life] = canary.number if seen is None else max(seen, canary.number)
+        seen = self._highest.pop(canary.life, canary.number)
+        self._highest[canary.life] = max(seen, canary.number)
         if len(self._highest) > _LIVES_REMEMBERED:
-            del self._highest[next(iter(self._highest))]
+            del self._highest[min(self._highest, key=lambda life: _place(life, noted))]
+
+    def _expected(self, canary: _Canary, noted: Sequence[str]) -> int:
+        """The highest number that it may have."""
+        if (seen := self._highest.get(canary.life)) is not None:
+            return seen + 1
+        # A life before one that is remembered was seen and forgotten, or came before this store's first: it is sent again.
+        place = _place(canary.life, noted)
+        return canary.number if any(_place(life, noted) > place for life in self._highest) else 0
 
     def state(self) -> dict[str, int]:
         """JSON-able: the highest number seen by life."""
         return dict(self._highest)
+
+
+def _place(life: str, noted: Sequence[str]) -> int:
+    return noted.index(life) if life in noted else -1

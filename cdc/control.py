@@ -72,7 +72,7 @@ class Control:
     snapshots: tuple[Snapshot, ...] = ()  #: whole ones, oldest first
     begun: Begun | None = None  #: the one on its way
     requested: str | None = None  #: why another one was asked for, after the latest began
-    lives: tuple[str, ...] = ()  #: of the latest supervisions, by which their canaries are known
+    lives: tuple[str, ...] = ()  #: of the latest supervisions, oldest first, by which their canaries are known
 
     @property
     def latest(self) -> Snapshot | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cdc.control import Control, Snapshot
 from cdc.errors import Transient
@@ -34,10 +34,9 @@ class Snapshots:
         control = self._control()
         return control.begun is not None or control.after(generation) is not None
 
-    def is_supervision(self, life: str) -> bool:
-        """Whether canaries of that life are readside's; those of a release that did not note it all are."""
-        lives = self._control().lives
-        return not lives or life in lives
+    def lives(self) -> Sequence[str]:
+        """Of the supervisions, oldest first."""
+        return self._control().lives
 
     def end_of(self, generation: int) -> dict[Partition, int]:
         """Where the stream of a generation ended, which a later snapshot follows.
