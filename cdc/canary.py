@@ -3,11 +3,12 @@
 A supervision of the connector numbers its canaries from 0 and sends one before each start of the connector, one when it
 runs, and then one now and then (docs/decisions/0012). They are transactions of their own, commit in the order of their
 numbers, and Debezium passes them on like rows; nothing is kept in the user's database. Whoever may connect to the source may
-send such a message: a supervision notes its life in the control topic, which nobody else can, before its first canary.
+send such a message: a supervision notes itself in the control topic, which nobody else can, before its first canary.
 """
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -22,6 +23,8 @@ from cdc.lsn import lsn_text
 
 PREFIX = "readside.canary"
 _LIVES_REMEMBERED = 16
+_SUPERVISION = uuid.uuid4().hex[:12]  # this process, however often it begins anew: what is noted is kept for ever
+_lives = itertools.count(1)
 
 
 class _Canary(Struct):
@@ -30,16 +33,21 @@ class _Canary(Struct):
 
 
 class Sender:
-    """One supervision's canaries."""
+    """The canaries of one life of a supervision: as long as its connection to the source.
+
+    A source that failed over may have lost the last that it had committed; they are not missed where a new life begins.
+    """
+
+    supervision = _SUPERVISION  #: by which its lives are known
 
     def __init__(self, source: psycopg.Connection[Any]) -> None:
         """``source``: in autocommit mode, so that each canary is a transaction."""
         self._source = source
-        self.life = uuid.uuid4().hex[:12]  #: by which its canaries are known
+        self.life = f"{_SUPERVISION}-{next(_lives):06}"  #: by which its canaries are known
         self._number = 0
 
     def send(self) -> None:
-        """Send the next one."""
+        """Send the next one; after an error, which does not tell whether it was committed, the same again."""
         content = msgspec.json.encode(_Canary(self.life, self._number)).decode()
         self._source.execute(
             "select pg_logical_emit_message(true, %(prefix)s, %(content)s)", {"prefix": PREFIX, "content": content}
@@ -55,11 +63,11 @@ class Watch:
         self._highest = dict(state or {})
         self._others: dict[str, None] = {}  # lives of nobody's, of which the first canary was told
 
-    def see(self, value: bytes, lives: Callable[[], Sequence[str]] = tuple) -> None:
+    def see(self, value: bytes, supervisions: Callable[[], Sequence[str]] = tuple) -> None:
         """Look at a record of the message topic, in its order. Raises HistoryLost when one before it never came, Poison.
 
-        ``lives``: gives those that the control topic tells of, oldest first; none where a release before it did not note
-        them. It is called for a life that is not remembered.
+        ``supervisions``: gives those that the control topic tells of, oldest first; none where a release before it did not
+        note them. It is called for a life that is not remembered.
         """
         message = decode_message(value)
         if message.prefix != PREFIX:
@@ -70,8 +78,8 @@ class Watch:
             raise Poison(f"not a canary of readside's: {type(exc).__name__}") from exc
         if canary.life in self._others:
             return
-        noted = () if canary.life in self._highest else lives()
-        if noted and canary.life not in noted:
+        noted = () if canary.life in self._highest else supervisions()
+        if noted and _supervision(canary.life) not in noted:
             self._others[canary.life] = None
             if len(self._others) > _LIVES_REMEMBERED:
                 del self._others[next(iter(self._others))]
@@ -100,5 +108,11 @@ class Watch:
         return dict(self._highest)
 
 
-def _place(life: str, noted: Sequence[str]) -> int:
-    return noted.index(life) if life in noted else -1
+def _supervision(life: str) -> str:
+    return life.partition("-")[0]
+
+
+def _place(life: str, noted: Sequence[str]) -> tuple[int, str]:
+    """In the order in which they began."""
+    supervision = _supervision(life)
+    return (noted.index(supervision), life) if supervision in noted else (-1, "")

@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 from cdc import canary, continuity
 from cdc.catalog import Table, read_tables, topics_of
 from cdc.connect import Connect
-from cdc.control import Snapshot, note_supervision, read_control
+from cdc.control import Snapshot, read_control
 from cdc.encoding import pattern, snapshot_selects
 from cdc.errors import BEGIN_ANEW, Fatal, HistoryLost, Transient
 from cdc.fidelity import require_faithful
@@ -99,7 +99,6 @@ class _Supervision:
         self._snapshots.close()
 
     def run(self, stop: threading.Event) -> None:
-        note_supervision(self._settings.kafka, self._settings.topic_prefix, self._canaries.life)
         checked_at = looked_at = time.monotonic()
         self._check()
         while not stop.is_set():
@@ -140,6 +139,7 @@ class _Supervision:
                 self._snapshots.note_when_whole(lambda: self._config("initial"))
 
     def _send_canary(self) -> None:
+        self._snapshots.note_supervision(self._canaries.supervision)
         self._canaries.send()
         self._canary_at = time.monotonic()
 

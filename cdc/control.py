@@ -27,7 +27,7 @@ from cdc.reader import KafkaPythonReader, Record
 Offsets = dict[str, dict[str, int]]  # by topic and partition
 
 _BARRIER = "readside.snapshot"
-_LIVES_REMEMBERED = 1_000
+_SUPERVISIONS_REMEMBERED = 1_000
 _KEPT_S = 30.0  # a connection that was not used for longer may be gone
 
 
@@ -72,7 +72,7 @@ class Control:
     snapshots: tuple[Snapshot, ...] = ()  #: whole ones, oldest first
     begun: Begun | None = None  #: the one on its way
     requested: str | None = None  #: why another one was asked for, after the latest began
-    lives: tuple[str, ...] = ()  #: of the latest supervisions, oldest first, by which their canaries are known
+    supervisions: tuple[str, ...] = ()  #: the latest ones, oldest first, by which their canaries are known
 
     @property
     def latest(self) -> Snapshot | None:
@@ -95,7 +95,8 @@ class Control:
             case b"snapshot-request":
                 return replace(self, requested=json.loads(record.value)["reason"])
             case b"supervision":
-                return replace(self, lives=(*self.lives, json.loads(record.value)["life"])[-_LIVES_REMEMBERED:])
+                noted = (*self.supervisions, json.loads(record.value)["life"])
+                return replace(self, supervisions=noted[-_SUPERVISIONS_REMEMBERED:])
             case _:
                 return self
 
@@ -182,9 +183,9 @@ def request_snapshot(bootstrap: str, prefix: str, reason: str) -> None:
     _send(bootstrap, control_topic(prefix), b"snapshot-request", {"reason": reason})
 
 
-def note_supervision(bootstrap: str, prefix: str, life: str) -> None:
+def note_supervision(bootstrap: str, prefix: str, supervision: str) -> None:
     """Note whose canaries are readside's, before the first of them. Raises Transient."""
-    _send(bootstrap, control_topic(prefix), b"supervision", {"life": life})
+    _send(bootstrap, control_topic(prefix), b"supervision", {"life": supervision})
 
 
 def barrier_generation(headers: Headers) -> int | None:

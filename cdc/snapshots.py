@@ -17,7 +17,7 @@ import psycopg
 from cdc import continuity
 from cdc.catalog import Table, message_topic, topic_of, topics_of, transaction_topic
 from cdc.connect import Connect
-from cdc.control import Begun, ControlTopic, Offsets, Snapshot, note_begun, note_snapshot
+from cdc.control import Begun, ControlTopic, Offsets, Snapshot, note_begun, note_snapshot, note_supervision
 from cdc.errors import Fatal, Transient
 from cdc.partitions import packed
 from cdc.reader import KafkaPythonReader
@@ -123,6 +123,12 @@ class Snapshots:
         assert self.current is not None
         note_snapshot(self._settings.kafka, self._settings.topic_prefix, replace(self.current, timeline=timeline))
         self._control = self._topic.refresh()
+
+    def note_supervision(self, supervision: str) -> None:
+        """Have the control topic tell whose canaries come now; nothing to do while it does."""
+        if supervision not in self._control.supervisions:
+            note_supervision(self._settings.kafka, self._settings.topic_prefix, supervision)
+            self._control = self._topic.refresh()
 
     def _drop_slot(self) -> None:
         slot = {"slot": self._settings.slot}

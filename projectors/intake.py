@@ -192,7 +192,7 @@ class Intake:
 
     def _see_canary(self, record: Record, value: bytes) -> None:
         try:
-            self._canaries.see(value, self._snapshots.lives)
+            self._canaries.see(value, self._snapshots.supervisions)
         except Poison as exc:
             # Whoever may connect to the source may send one. It is no row: nothing is missing where it is passed over.
             topic, number = record.partition

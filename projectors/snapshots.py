@@ -34,9 +34,9 @@ class Snapshots:
         control = self._control()
         return control.begun is not None or control.after(generation) is not None
 
-    def lives(self) -> Sequence[str]:
-        """Of the supervisions, oldest first."""
-        return self._control().lives
+    def supervisions(self) -> Sequence[str]:
+        """Whose canaries are readside's, oldest first."""
+        return self._control().supervisions
 
     def end_of(self, generation: int) -> dict[Partition, int]:
         """Where the stream of a generation ended, which a later snapshot follows.

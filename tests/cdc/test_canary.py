@@ -76,6 +76,17 @@ def test_the_first_canary_of_a_life_behind_those_that_were_seen_is_missed():
         watched(("a", 7), *((life, 0) for life in LIVES[1:-1]), ("c", 1), noted=LIVES)
 
 
+def test_a_supervision_begins_anew_with_each_connection_to_the_source():
+    one, two, noted = "p-000001", "p-000002", ("a", "p", "c")
+    watch = watched(("a", 7), (one, 0), (one, 1), (two, 0), (one, 1), (two, 1), noted=noted)
+    assert watch.state() == {"a": 7, one: 1, two: 1}
+    assert watched((two, 5), (one, 3), noted=noted).state() == {two: 5, one: 3}
+    with pytest.raises(HistoryLost, match="canary 1 of p-000003 came and canary 0 never did"):
+        watched(("p-000003", 1), watch=watch, noted=noted)
+    with pytest.raises(Poison):
+        watched(("q-000001", 0), watch=watch, noted=noted)
+
+
 def test_of_a_life_that_is_no_supervision_s_the_first_is_told_and_none_counts():
     watch = watched(("a", 7))
     with pytest.raises(Poison, match="'forged'"):

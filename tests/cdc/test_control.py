@@ -55,7 +55,7 @@ def test_a_connection_made_ahead_is_the_one_that_is_read_from(stack: Stack) -> N
 
 def test_a_canary_that_somebody_else_sent_stops_nothing(stack: Stack) -> None:
     stack.wait_healthy()
-    assert read_control(stack.settings.kafka, stack.settings.topic_prefix).lives
+    assert read_control(stack.settings.kafka, stack.settings.topic_prefix).supervisions
     with psycopg.connect(source_dsn(stack.settings), autocommit=True) as source:
         for number in (7, 99):
             forged = {"prefix": canary.PREFIX, "content": json.dumps({"life": "forged", "number": number})}

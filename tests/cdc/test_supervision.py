@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -57,6 +58,13 @@ class Supervised:
             log.append(topic, key, None if value is None else control.json.dumps(value).encode(), [*headers])
 
         monkeypatch.setattr(control, "_send", send)
+        self._log = log
+
+    @property
+    def noted(self) -> list[str]:
+        """The supervisions that the control topic tells of."""
+        records = [r for r in self._log.partitions[control_topic(PREFIX), 0] if r.key == b"supervision"]
+        return [control.json.loads(r.value or b"")["life"] for r in records]
 
     def _tables(self) -> Any:
         return read_tables(self.settings.source_dsn.get_secret_value(), "p")  # pyright: ignore[reportOptionalMemberAccess]
@@ -173,3 +181,26 @@ def test_a_connector_is_not_configured_for_a_table_that_came_or_cannot_be_mirror
     with pytest.raises(Transient, match="publishes other tables than before"):
         supervision._check()
     assert supervised.worker.asked == []
+
+
+def test_attempts_to_supervise_are_noted_once_and_not_before_the_first_canary(supervised):
+    for _ in range(5):
+        supervised.worker.refuses["GET status"] = 1
+        with closing(supervised.anew()) as waiting, closing(waiting._connect), pytest.raises(Transient):
+            waiting.run(threading.Event())
+    assert supervised.noted == []
+    for number in range(3):
+        with closing(supervised.anew()) as heir, closing(heir._connect):
+            heir._send_canary()
+            heir._send_canary()
+            assert heir._canaries.life.startswith(f"{supervised.noted[0]}-"), number
+    assert len(supervised.noted) == 1
+
+
+def test_a_supervision_that_the_topic_has_forgotten_is_noted_again(supervised, supervision, monkeypatch):
+    monkeypatch.setattr(control, "_SUPERVISIONS_REMEMBERED", 3)
+    for other in "abc":
+        control.note_supervision("", PREFIX, other)
+    supervision._check()
+    supervision._send_canary()
+    assert supervised.noted[-2:] == ["c", supervision._canaries.supervision]

@@ -218,7 +218,7 @@ def test_a_canary_of_no_supervision_is_passed_over(serving, store_database):
     for life, number in (("a", 0), ("forged", 7), ("a", 1), ("forged", 99)):
         serving.log.append(message_topic(PREFIX), None, record(life, number), [])
     serving.commit(user(1))
-    control = replace(serving.snapshots.control, lives=("a",))
+    control = replace(serving.snapshots.control, supervisions=("a",))
     serving.project(control=lambda: control).close()
     assert_mirror_equals_source(serving, store_database)
     serving.log.append(message_topic(PREFIX), None, record("a", 3), [])
