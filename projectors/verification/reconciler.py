@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 
 import httpx
@@ -74,9 +74,9 @@ class Reconciler:
             otherwise = results.built_otherwise(store, self._fingerprints)
             names = [model.name for model in (*self._declared, *self._analytics) if model.name not in otherwise]
             results.keep_only(store, [f"mirror.{table.mirror}" for table in tables] + names)
-            excused = results.excused(store) | otherwise.keys()
+            excused = results.excused(store)
             lost = self._tables(sides, store, [table for table in tables if table.qualified not in excused])
-            wrong = self._models(sides, store, excused)
+            wrong = self._models(sides, store, otherwise.keys())
             if self._settings.verify_repair and not self._stop.is_set():
                 self._repair(store, lost, wrong)
 
@@ -105,22 +105,25 @@ class Reconciler:
             after = upto
         return None
 
-    def _models(self, sides: Sides, store: results.Connection, excused: frozenset[str]) -> list[Verdict]:
+    def _models(self, sides: Sides, store: results.Connection, otherwise: Collection[str]) -> list[Verdict]:
         found: list[Verdict] = []
         for model in self._due():
-            if self._stop.is_set() or model.name in excused:
+            if self._stop.is_set() or model.name in otherwise:
                 continue
             began = time.monotonic()
             try:
+                side = sides.stores[model.store]
+                if model.name in side.incomplete():
+                    continue
                 verdict = compare(sides, Recomputation(model))
+                if verdict.differences and model.name in side.incomplete():
+                    continue
             except (Fatal, Transient, psycopg.ProgrammingError, psycopg.DataError, httpx.HTTPError) as exc:
                 # Too large for the limits of ad hoc SQL, not built yet, or its store is not there; the others are verified.
                 logger.info(
                     "a model is not verified in this round",
                     extra={"action": "verify_skipped", "model": model.name, "why": _why(exc)},
                 )
-                continue
-            if verdict.differences and model.name in results.excused(store):
                 continue
             self._note(store, verdict)
             found.append(verdict)

@@ -86,12 +86,9 @@ def differing(store: Connection) -> frozenset[str]:
 
 
 def excused(store: Connection) -> frozenset[str]:
-    """Source tables (schema.table) and models of the serving store whose rows are known to be behind: parked, or with dead
-    letters."""
+    """Source tables (schema.table) whose rows in the serving store are known to be behind: parked, or with dead letters."""
     rows = store.execute(
         """
-        select name from readside.declared where parked is not null or dead_letters > 0
-         union
         select "table" from readside.mirrored where parked is not null
          union
         select "table" from readside.dead_letters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString, Protocol, TypeAlias
@@ -52,6 +52,10 @@ class StoreSide(Protocol):
 
     def position(self) -> int:
         """End LSN of the last source transaction in it."""
+        ...
+
+    def incomplete(self) -> Collection[str]:
+        """Models whose rows are known to be behind: parked, or with dead letters."""
         ...
 
     def columns(self, model: ReadModel | Rollup) -> Mapping[str, str]:
@@ -152,6 +156,13 @@ class Serving:
         ).fetchone()
         return lsn_value(row[0]) if row else 0
 
+    def incomplete(self) -> Collection[str]:
+        """See StoreSide."""
+        rows = self._connection.execute(
+            "select name from readside.declared where parked is not null or dead_letters > 0"
+        ).fetchall()
+        return {name for (name,) in rows}
+
     def columns(self, model: ReadModel | Rollup) -> Mapping[str, str]:
         """See StoreSide."""
         return dict(
@@ -210,9 +221,11 @@ class Analytics:
 
     def position(self) -> int:
         """See StoreSide."""
-        response = self._client.get("/state")
-        response.raise_for_status()
-        return lsn_value(response.json()["end_lsn"])
+        return lsn_value(self._state()["end_lsn"])
+
+    def incomplete(self) -> Collection[str]:
+        """See StoreSide."""
+        return self._state()["incomplete"].keys()
 
     def columns(self, model: ReadModel | Rollup) -> Mapping[str, str]:
         """See StoreSide."""
@@ -226,6 +239,11 @@ class Analytics:
     def select(self, query: LiteralString) -> Sequence[Sequence[Any]]:
         """See StoreSide."""
         return self._ask(query, {})["rows"]
+
+    def _state(self) -> dict[str, Any]:
+        response = self._client.get("/state")
+        response.raise_for_status()
+        return response.json()
 
     def _ask(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         deadline = time.monotonic() + _BUSY_S
