@@ -55,8 +55,8 @@ class Verdict:
     rows: int  #: compared, in the source
     differences: int
     first: tuple[Difference, ...]  #: by key
-    kinds: Mapping[str, int]  #: missing, unexpected, different
-    columns: Mapping[str, int]  #: in how many rows each differs
+    kinds: Mapping[str, int]  #: missing, unexpected, different; of the rows that a store's answer has room for
+    columns: Mapping[str, int]  #: in how many of them each differs
     position: str = "0/0"  #: of the source, at which it was compared
 
 
@@ -96,9 +96,11 @@ def _recompute(store: StoreSide, check: Recomputation) -> Verdict:
     model, position = check.model, store.position()
     found = store.select(recomputing(model, store.columns(model)))
     different = [
-        Difference(tuple(row[1:-2]), row[-2], tuple((row[-1] or "").split())) for row in found if row[-2] is not None
+        Difference(tuple(row[2:-2]), row[-2], tuple((row[-1] or "").split())) for row in found if row[-2] is not None
     ]
-    return _verdict(check, found[0][0], different, position)
+    total, differences = found[0][:2]
+    # Counted by the store, whose answer may hold the first of them alone.
+    return replace(_verdict(check, total, different, position), differences=differences or 0)
 
 
 def _compare(sides: Sides, oracle: Oracle) -> Verdict:

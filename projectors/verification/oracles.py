@@ -136,7 +136,8 @@ def _marks(table: Table, name: str) -> list[str]:
 def recomputing(model: ReadModel | Rollup, columns: Mapping[str, str]) -> LiteralString:
     """The statement of a `Recomputation`: SQL that both stores read. ``columns``: the stored table's, with their types.
 
-    Its rows are (count of all, key columns, what is wrong, the columns that differ); one with nulls when nothing is.
+    Its rows are (count of all, count of those that are wrong, key columns, what is wrong, the columns that differ); one with
+    nulls when nothing is.
     """
     names = [_quoted(name) for name in model.key]
     first = names[0]
@@ -154,7 +155,7 @@ def recomputing(model: ReadModel | Rollup, columns: Mapping[str, str]) -> Litera
     statement = f"""
         with {_computed(model) if isinstance(model, ReadModel) else _counted(model, columns)},
              wrong as (
-                select {", ".join(f"coalesce(f.{name}, t.{name}) as {name}" for name in names)},
+                select count(*) over () as found, {", ".join(f"coalesce(f.{name}, t.{name}) as {name}" for name in names)},
                        case when t.{first} is null then 'missing'
                             when f.{first} is null then 'unexpected'
                             else 'different' end as kind,

@@ -20,9 +20,8 @@ from projectors.declaration import StoreName
 from projectors.read_model import ReadModel
 from projectors.rollup import Rollup
 from projectors.verification.checksums import Checksums, checksums, range_of
+from projectors.verification.endpoint import Endpoint
 from projectors.verification.oracles import SESSION, Check, Oracle, with_parameters
-
-_BUSY_S = 20.0
 
 Key = tuple[Any, ...]
 Row = tuple[str, ...]  # each value but the key's as JSON
@@ -63,7 +62,7 @@ class StoreSide(Protocol):
         ...
 
     def select(self, query: LiteralString) -> Sequence[Sequence[Any]]:
-        """The rows of one statement."""
+        """The first rows of one statement, as many as the store answers with."""
         ...
 
 
@@ -188,12 +187,12 @@ class Analytics:
     _PAGE = 5_000
 
     def __init__(self, client: httpx.Client) -> None:
-        self._client = client
+        self._endpoint = Endpoint(client)
 
     def checksums(self, oracle: Oracle) -> Checksums:
         """See StoreSide."""
-        columns = self._ask(f"select * from ({oracle.stored}) rows limit 0", {})["columns"]  # noqa: S608
-        rows = self._ask(checksums(oracle.stored, oracle.key, columns, "duckdb"), {})["rows"]
+        columns = self._endpoint.ask(f"select * from ({oracle.stored}) rows limit 0", {})["columns"]  # noqa: S608
+        rows = self._endpoint.ask(checksums(oracle.stored, oracle.key, columns, "duckdb"), {})["rows"]
         return {part: (count, int(total)) for part, count, total in rows}
 
     def rows(self, oracle: Oracle, part: Part) -> Rows:
@@ -208,28 +207,28 @@ class Analytics:
         while True:
             marks = ", ".join(f"$a{number}" for number in range(1, width + 1))
             behind = "" if after is None else f" and ({names}) > ({marks})"
-            answer = self._ask(
+            answer = self._endpoint.ask_some(
                 f"select * from ({oracle.stored}) rows where {where}{behind} order by {names} limit {self._PAGE}",  # noqa: S608
                 asked if after is None else asked | {f"a{number}": value for number, value in enumerate(after, 1)},
             )
             for row in answer["rows"]:
                 rows[tuple(row[:width])] = _row(row[width:])
-            if len(answer["rows"]) < self._PAGE:
+            if not answer["truncated"] and len(answer["rows"]) < self._PAGE:
                 break
             after = tuple(answer["rows"][-1][:width])
         return rows if isinstance(part, Ranges) else {key: rows[key] for key in part if key in rows}
 
     def position(self) -> int:
         """See StoreSide."""
-        return lsn_value(self._state()["end_lsn"])
+        return lsn_value(self._endpoint.state()["end_lsn"])
 
     def incomplete(self) -> Collection[str]:
         """See StoreSide."""
-        return self._state()["incomplete"].keys()
+        return self._endpoint.state()["incomplete"].keys()
 
     def columns(self, model: ReadModel | Rollup) -> Mapping[str, str]:
         """See StoreSide."""
-        answer = self._ask(
+        answer = self._endpoint.ask(
             "select column_name, data_type from duckdb_columns() where schema_name = $schema and table_name = $name "
             "order by column_index",
             {"schema": "rollups" if isinstance(model, Rollup) else "main", "name": model.name},
@@ -238,24 +237,7 @@ class Analytics:
 
     def select(self, query: LiteralString) -> Sequence[Sequence[Any]]:
         """See StoreSide."""
-        return self._ask(query, {})["rows"]
-
-    def _state(self) -> dict[str, Any]:
-        response = self._client.get("/state")
-        response.raise_for_status()
-        return response.json()
-
-    def _ask(self, sql: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        deadline = time.monotonic() + _BUSY_S
-        response = self._client.post("/sql", json={"sql": sql, "parameters": parameters})
-        while response.status_code == 503 and time.monotonic() < deadline:  # others ask too, and only so many at once
-            time.sleep(0.25)
-            response = self._client.post("/sql", json={"sql": sql, "parameters": parameters})
-        if response.status_code == 503:
-            raise Transient("the analytics store is busy or loading; try again, or see `readside status`")
-        if response.is_error:
-            raise Fatal(f"the analytics store refused an oracle: {response.json().get('detail', response.status_code)}")
-        return response.json()
+        return self._endpoint.ask_some(query, {})["rows"]
 
 
 def _columns(connection: psycopg.Connection[Any], oracle: Oracle, query: LiteralString) -> list[str]:
