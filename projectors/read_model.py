@@ -51,7 +51,7 @@ class ReadModel:
     they stand then, and ``history.H``, a declared history. Each query in ``affected_by`` selects keys, in key order, from
     the relation ``changed``: the old and the new version of every changed row of that source table (``T``) or declared
     relation (``rollups.R``, ``read_models.M``), with its columns. Columns are matched by name, so their order does not
-    matter.
+    matter. A row has a key: in DuckDB one with NULL in it is not stored, and PostgreSQL refuses it.
     """
 
     name: LiteralString  #: the table's name, and the model's everywhere else

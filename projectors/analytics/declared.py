@@ -43,7 +43,7 @@ def columns_of(connection: Connection, declared: ReadModel | Rollup | History) -
 
 
 def make(connection: Connection, declared: ReadModel | Rollup, relations: Mapping[str, Relation]) -> None:
-    """Make its table, empty, in place of an earlier one. Raises Fatal for one that would not be exact."""
+    """Make its table, empty, in place of an earlier one. Raises Fatal for a rollup that would not be exact."""
     if isinstance(declared, Rollup):
         connection.execute("create schema if not exists rollups")
         name = f"rollups.{quoted(declared.name)}"
@@ -54,7 +54,6 @@ def make(connection: Connection, declared: ReadModel | Rollup, relations: Mappin
         name = f"main.{quoted(declared.name)}"
         connection.execute(f"drop table if exists {name}")
         connection.execute(f"create table {name} ({declared.columns})")
-        _require_key(connection, declared)
     connection.execute(f"comment on table {name} is {literal(declared.comment)}")
 
 
@@ -136,17 +135,6 @@ def _require_exact(connection: Connection, rollup: Rollup) -> None:
                 f"rollup {rollup.name}: measure {name} is {kind}, and such sums do not come back to what they were when "
                 f"a row leaves; sum whole numbers or decimals"
             )
-
-
-def _require_key(connection: Connection, model: ReadModel) -> None:
-    # The rows of a key are found by equality, and null equals nothing: the row of such a key would stay for ever.
-    found = connection.execute(
-        f'select name from pragma_table_info({literal(f"main.{quoted(model.name)}")}) where "notnull"'
-    )
-    never_null = {name.casefold() for (name,) in found.fetchall()}
-    for name in model.key:
-        if name.casefold() not in never_null:
-            raise Fatal(f"{model.name}: the key's column {name} may be null; declare it as not null")
 
 
 def _columns(connection: Connection, declared: ReadModel | Rollup | History) -> list[tuple[str, str]]:

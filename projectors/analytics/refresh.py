@@ -136,7 +136,7 @@ def _remember(into: Relation, key: Sequence[str], affected: str, *, first: bool)
     rows = f"""
         select -1 as {into.sign}, {into.names} from (select t.* from {into.stored} t semi join {affected} a on {same})
          union all
-        select 1, {into.names} from fresh
+        select 1, {into.names} from fresh where {_known(key)}
     """
     return _make(into.changed, rows) if first else f"insert into {into.changed} ({into.sign}, {into.names}) {rows}"
 
@@ -145,15 +145,15 @@ def _settle(into: Relation, key: Sequence[str], affected: str) -> Sequence[str]:
     """Make a table hold, of the keys in ``affected``, just the rows in ``fresh``."""
     return (
         f"delete from {into.stored} t using {affected} a where {_same(key, 't', 'a')}",
-        f"insert into {into.stored} ({into.names}) select {into.names} from fresh",
+        # A row without a key would be there for ever: null equals nothing, and it would not be found to be replaced.
+        f"insert into {into.stored} ({into.names}) select {into.names} from fresh where {_known(key)}",
     )
 
 
 def _counted(rollup: Rollup, measures: Sequence[str], rows: str, sign: str = "") -> str:
     """The query over some rows: no null in a key, none in a measure."""
     counted = ", ".join(f"{sign}coalesce({name}, 0) as {name}" for name in measures)
-    some = " and ".join(f"{quoted(name)} is not null" for name in rollup.key)
-    return f"select {_list(rollup.key)}, {counted} from ({_over(rollup, rows)}) where {some}"
+    return f"select {_list(rollup.key)}, {counted} from ({_over(rollup, rows)}) where {_known(rollup.key)}"
 
 
 def _over(rollup: Rollup, rows: str) -> str:
@@ -170,6 +170,10 @@ def _measures(rollup: Rollup, into: Relation) -> list[str]:
 
 def _some(measures: Sequence[str]) -> str:
     return " or ".join(f"{name} <> 0" for name in measures)
+
+
+def _known(key: Sequence[str]) -> str:
+    return " and ".join(f"{quoted(name)} is not null" for name in key)
 
 
 def _same(key: Sequence[str], one: str, other: str) -> str:

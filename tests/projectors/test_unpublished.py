@@ -12,12 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from cdc.errors import Fatal
 from projectors.analytics import copying, refresh, unpublished
-from projectors.analytics.connection import Connection
 from projectors.analytics.copying import Base, DifferentError
-from projectors.analytics.declared import make
-from projectors.analytics.quiet import Quiet
 from projectors.declaration import TAKEN, DeclarationError
 from projectors.read_model import Declarations, ReadModel
 from projectors.read_models import DECLARATIONS
@@ -250,14 +246,19 @@ def test_a_key_may_be_called_as_the_number_of_a_copy_is(shop_database: str, tmp_
         copies.publish()
 
 
-def test_a_key_that_may_be_null_is_refused() -> None:
-    query = "select a.status, count(*) as n from affected a join mirror.orders o using (status) group by all"
+def test_a_row_without_a_key_is_not_stored(shop_database: str, tmp_path: Path, copies: Copies) -> None:
+    query = (
+        "select nullif(a.status, 'pending') as status, count(*) as n "
+        "from affected a join mirror.orders o using (status) group by all"
+    )
     model = paid("status", "status varchar, n bigint not null", query)
-    with (
-        closing(Connection(duckdb.connect(), Quiet())) as connection,
-        pytest.raises(Fatal, match="paid: the key's column status may be null; declare it as not null"),
-    ):
-        make(connection, model, {})
+    with closing(Shop(shop_database, tmp_path, Declarations(read_models=(model,)), copies.unpublished)) as shop:
+        for id, status in ((1, "pending"), (2, "pending"), (1, "paid")):
+            with shop.committing():
+                shop.put(id, 1, status, "5.00", AT)
+            copies.publish()
+        with closing(shop.store.cursor()) as stored:
+            assert stored.execute("from main.paid").fetchall() == [("paid", 1)]
 
 
 def test_no_declared_table_is_called_as_one_that_the_store_works_with() -> None:
