@@ -20,6 +20,19 @@ def products(pipeline: Any) -> str:
     return "main.products" if "analytics" in str(pipeline._make_store) else "read_models.product_card"
 
 
+def parked_behind_a_change(pipeline: Any, run: Any, table: str) -> None:
+    pipeline.alter("alter table products rename column sku to code")
+    pipeline.commit("update products set name = 'Axe' where id = 1")
+    pipeline.project_until_done()
+    assert run(f"select name from readside.declared where parked is not null and name = '{table.partition('.')[2]}'")
+
+
+def brought_up(run: Any, table: str) -> None:
+    assert run("select name from readside.declared where parked is not null") == []
+    name = "name" if table.startswith("main") else "document->>'name'"
+    assert run(f"select {name} from {table}") == [("Axe",)]
+
+
 def test_what_is_declared_anew_is_built_although_another_table_is_in_doubt(pipeline: Any, run: Any) -> None:
     given_a_shop(pipeline)
     table = products(pipeline)
@@ -34,16 +47,11 @@ def test_what_is_declared_anew_is_built_although_another_table_is_in_doubt(pipel
 def test_what_was_parked_is_brought_up_although_another_table_is_in_doubt(pipeline: Any, run: Any) -> None:
     given_a_shop(pipeline)
     table = products(pipeline)
-    pipeline.alter("alter table products rename column sku to code")
-    pipeline.commit("update products set name = 'Axe' where id = 1")
-    pipeline.project_until_done()
-    assert run(f"select name from readside.declared where parked is not null and name = '{table.partition('.')[2]}'")
+    parked_behind_a_change(pipeline, run, table)
     pipeline.alter("alter table products rename column code to sku", IN_DOUBT)
     pipeline.commit("update users set phone = 5 where id = 3")
     pipeline.project_until_done()
-    assert run("select name from readside.declared where parked is not null") == []
-    name = "name" if table.startswith("main") else "document->>'name'"
-    assert run(f"select {name} from {table}") == [("Axe",)]
+    brought_up(run, table)
 
 
 def stopped_in_doubt(pipeline: Any) -> None:
@@ -80,16 +88,12 @@ def test_what_is_declared_anew_is_built_although_the_doubt_of_its_table_goes_awa
 def test_what_was_parked_is_brought_up_although_a_doubt_of_its_table_goes_away(pipeline: Any, run: Any) -> None:
     given_a_shop(pipeline)
     table = products(pipeline)
-    pipeline.alter("alter table products rename column sku to code")
-    pipeline.commit("update products set name = 'Axe' where id = 1")
-    pipeline.project_until_done()
+    parked_behind_a_change(pipeline, run, table)
     pipeline.alter("alter table products rename column code to sku")
     stopped_in_doubt(pipeline)
     pipeline.snapshots.take()
     pipeline.project_until_done()
-    assert run("select name from readside.declared where parked is not null") == []
-    name = "name" if table.startswith("main") else "document->>'name'"
-    assert run(f"select {name} from {table}") == [("Axe",)]
+    brought_up(run, table)
 
 
 def test_what_happened_to_a_row_is_not_told_twice_by_the_snapshot_of_a_table_in_doubt(
